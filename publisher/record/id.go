@@ -43,11 +43,12 @@ func ParseEpoch[T string | []byte](s T) (Epoch, error) {
 
 // Run is a stream's records of one epoch, numbered from 1.
 type Run struct {
-	Stream string // 13 characters of base32, see StreamLen
+	Stream string // 13 characters of Crockford's base32, see StreamLen
 	Epoch  Epoch
 }
 
-// StreamLen is the length of a stream's id: 64 bits in lower-case base32hex, no padding.
+// StreamLen is the length of a stream's id: 64 bits in the lower-case digits of
+// Crockford's base32, which has no i, l, o and u.
 const StreamLen = 13
 
 // String is "stream/epoch".
@@ -59,7 +60,9 @@ func (r Run) Valid() bool {
 		return false
 	}
 	for i := range len(r.Stream) {
-		if c := r.Stream[i]; (c < '0' || c > '9') && (c < 'a' || c > 'v') {
+		switch c := r.Stream[i]; {
+		case '0' <= c && c <= '9':
+		case c < 'a' || c > 'z' || c == 'i' || c == 'l' || c == 'o' || c == 'u':
 			return false
 		}
 	}
@@ -92,7 +95,7 @@ func ParseID(s string) (ID, error) {
 	}
 	id := ID{Run{stream, e}, n}
 	if !id.Valid() {
-		return ID{}, fmt.Errorf("record: stream %q of id %q is not %d characters of base32: %w", stream, s, StreamLen, ErrMalformed)
+		return ID{}, fmt.Errorf("record: stream %q of id %q is not %d base32 characters: %w", stream, s, StreamLen, ErrMalformed)
 	}
 	return id, nil
 }
