@@ -1,0 +1,67 @@
+// Package testenv says what a test needs from the machine that runs it, so that a test
+// without its server or interpreter is skipped by name and never passes in silence.
+//
+// Where EARSHOT_TEST_REQUIRE is "all", as in continuous integration, nothing may be
+// missing: what would be skipped fails.
+package testenv
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// RequireEnv is the variable that turns skips into failures; its only value is "all".
+const RequireEnv = "EARSHOT_TEST_REQUIRE"
+
+// Need returns the path of program, looked up as the shell would. Without it the test
+// is skipped with "SKIPPED: program not found", or fails under EARSHOT_TEST_REQUIRE=all.
+func Need(t testing.TB, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		Missing(t, program+" not found")
+	}
+	return path
+}
+
+// Python returns a Python 3 interpreter that can import all modules. The system's own
+// is tried first: only it sees what apt has installed, while the first in PATH may be a
+// version manager's.
+func Python(t testing.TB, modules ...string) string {
+	t.Helper()
+	code := "pass"
+	if len(modules) > 0 {
+		code = "import " + strings.Join(modules, ", ")
+	}
+	for _, name := range []string{"/usr/bin/python3", "python3"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			continue
+		}
+		if exec.CommandContext(t.Context(), path, "-c", code).Run() == nil {
+			return path
+		}
+	}
+	if len(modules) == 0 {
+		Missing(t, "python3 not found")
+	}
+	Missing(t, fmt.Sprintf("python3 with %s not found", strings.Join(modules, ", ")))
+	return ""
+}
+
+// Missing skips t because of what, or fails it under EARSHOT_TEST_REQUIRE=all. It is
+// for needs that are not a program: a server that can't be reached, a kernel feature.
+func Missing(t testing.TB, what string) {
+	t.Helper()
+	switch v := os.Getenv(RequireEnv); v {
+	case "all":
+		t.Fatalf("%s, and %s=all allows no skip", what, RequireEnv)
+	case "":
+		t.Skipf("SKIPPED: %s", what)
+	default:
+		t.Fatalf("%s=%q: want \"all\" or nothing", RequireEnv, v)
+	}
+}
