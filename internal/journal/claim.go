@@ -1,0 +1,132 @@
+package journal
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/earshot-mq/earshot/publisher/record"
+)
+
+// ErrLocked says that a directory has an owner.
+var ErrLocked = errors.New("locked by another process")
+
+// Claim is a directory that this process owns, as far as a lock can say so. The lock
+// is for tidiness, not for truth: see the package's documentation.
+type Claim struct {
+	Dir  string
+	lock *os.File
+}
+
+// Take locks a directory, and makes it when it is missing.
+func Take(dir string) (*Claim, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = ErrLocked
+		}
+		return nil, errors.Join(fmt.Errorf("journal: %s: %w", dir, err), f.Close())
+	}
+	return &Claim{Dir: dir, lock: f}, nil
+}
+
+// TakeFirst takes the first directory below root whose lock is free, else makes one
+// with a new name. Host names, container ids and process ids play no part.
+func TakeFirst(root string) (*Claim, error) {
+	if err := os.MkdirAll(root, 0o750); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	free, err := TakeFree(root, 1)
+	if err != nil || len(free) == 1 {
+		return first(free), err
+	}
+	return Take(filepath.Join(root, NewID()))
+}
+
+func first(c []*Claim) *Claim {
+	if len(c) == 0 {
+		return nil
+	}
+	return c[0]
+}
+
+// TakeFree takes up to limit directories below root whose locks are free: those that a
+// process that is gone has left.
+func TakeFree(root string, limit int) (taken []*Claim, err error) {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	for _, e := range entries {
+		if len(taken) == limit || !e.IsDir() || !(record.Run{Stream: e.Name()}).Valid() {
+			continue
+		}
+		c, err := Take(filepath.Join(root, e.Name()))
+		if errors.Is(err, ErrLocked) {
+			continue
+		}
+		if err != nil {
+			return taken, err
+		}
+		taken = append(taken, c)
+	}
+	return taken, nil
+}
+
+// Release gives the directory up.
+func (c *Claim) Release() error { return c.lock.Close() }
+
+// Remove deletes the directory, which must be drained, and gives it up.
+func (c *Claim) Remove() error {
+	return errors.Join(os.RemoveAll(c.Dir), c.lock.Close())
+}
+
+// Instance is the directory's name, which names this publisher.
+func (c *Claim) Instance() string { return filepath.Base(c.Dir) }
+
+const crockford = "0123456789abcdefghjkmnpqrstvwxyz"
+
+// id64 is 64 bits as 13 digits of Crockford's base32.
+func id64(n uint64) string {
+	var b strings.Builder
+	for shift := 60; shift >= 0; shift -= 5 {
+		b.WriteByte(crockford[n>>shift&31])
+	}
+	return b.String()
+}
+
+// NewID is a new random id of a store or of a publisher's directory.
+func NewID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails, by its documentation
+	return id64(binary.BigEndian.Uint64(b[:]))
+}
+
+// StreamID is the id of a service's stream from one publisher. It is computed, so that
+// nothing has to be kept: a copied directory gives the same stream, and its own epochs.
+func StreamID(instance, service string) string {
+	sum := sha256.Sum256([]byte(instance + "/" + service))
+	return id64(binary.BigEndian.Uint64(sum[:8]))
+}
+
+// BootID names this boot of the machine, or is empty where the system does not tell.
+func BootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}

@@ -1,0 +1,386 @@
+package journal
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/earshot-mq/earshot/publisher/record"
+)
+
+// ErrNoSpace says that a log can't be written now. What was to be appended is in no
+// file; the caller keeps it and tries again.
+var ErrNoSpace = errors.New("can't be written")
+
+// Options tunes a Log. Every zero field means its default.
+type Options struct {
+	SegmentBytes int64        // when a new segment begins; default 64 MiB
+	Arrivals     bool         // number what is appended by arrival: the store
+	ReadOnly     bool         // never write, rename or remove anything: an adopted journal
+	NoSync       bool         // never fsync: what a power cut takes is the page cache's to decide
+	Logger       *slog.Logger // default: discard
+	After        record.Epoch // the epoch of this opening is higher than this one
+}
+
+// Log is a directory of segments. See the package's documentation.
+type Log struct {
+	dir   string
+	o     Options
+	fsync func(*os.File) error // fdatasync, but for tests
+
+	appendMu sync.Mutex // held while something is written; taken before mu
+	epoch    record.Epoch
+	highest  record.Epoch
+	serial   int
+	cur      *segment // nil until the first append of this opening
+	f        *os.File // cur's
+	buf      []byte
+
+	syncMu sync.Mutex // held during a Sync; taken before appendMu
+
+	mu      sync.RWMutex
+	segs    []*segment // oldest first, cur among them
+	runs    map[record.Run]*Cursor
+	n       uint64      // number of the next arrival
+	rolled  []rolledSeg // full, not yet synced and closed
+	ahead   *os.File    // the next segment, allocated beforehand
+	aheadAs string
+	changed chan struct{} // closed at the next append
+}
+
+type rolledSeg struct {
+	s *segment
+	f *os.File
+}
+
+// Open reads what a directory holds, without changing anything in it. It makes the
+// directory when it is missing.
+func Open(dir string, o Options) (*Log, error) {
+	if o.SegmentBytes == 0 {
+		o.SegmentBytes = 64 << 20
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if !o.ReadOnly {
+		if err := os.MkdirAll(dir, 0o750); err != nil {
+			return nil, fmt.Errorf("journal: %w", err)
+		}
+	}
+	l := &Log{dir: dir, o: o, fsync: fdatasync, runs: map[record.Run]*Cursor{}, n: 1, changed: make(chan struct{})}
+	if err := l.recover(); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// recover loads the segments. Only the newest one with anything in it and those that
+// were open are read whole: each begins with all cursors.
+func (l *Log) recover() error {
+	files, highest, err := segmentFiles(l.dir)
+	if err != nil {
+		return err
+	}
+	l.highest = max(highest, l.o.After)
+	newest := len(files) - 1
+	for ; newest > 0; newest-- {
+		if info, err := os.Stat(filepath.Join(l.dir, files[newest].name+files[newest].ext)); err == nil && info.Size() > 0 {
+			break
+		}
+	}
+	for i, f := range files {
+		var note func(*Entry)
+		if f.ext == extOpen || i >= newest {
+			note = l.replay
+		}
+		s, err := load(l.dir, f.name, f.ext, note)
+		switch {
+		case errors.Is(err, os.ErrNotExist): // renamed or dropped by its owner in between
+			continue
+		case err != nil:
+			return err
+		case s.Size == 0 && !l.o.ReadOnly:
+			if err := os.Remove(s.path(l.dir)); err != nil {
+				return fmt.Errorf("journal: remove empty segment: %w", err)
+			}
+			continue
+		case s.Size == 0:
+			continue
+		}
+		if !s.closed && !l.o.ReadOnly {
+			l.close(s)
+		}
+		l.segs = append(l.segs, s)
+		l.n = max(l.n, s.Ends)
+	}
+	return nil
+}
+
+// close gives a whole segment its index and its last name. Neither is needed to read
+// it, so a failure is only logged; the next opening does it again.
+func (l *Log) close(s *segment) {
+	err := s.writeIndex(l.dir)
+	if err == nil {
+		err = os.Rename(filepath.Join(l.dir, s.Name+extOpen), filepath.Join(l.dir, s.Name+extClosed))
+	}
+	if err != nil {
+		l.o.Logger.Warn("segment not closed", "segment", s.Name, "error", err)
+		return
+	}
+	l.mu.Lock()
+	s.closed = true
+	l.mu.Unlock()
+}
+
+// replay takes an entry that was found at opening, or is being appended, into the
+// cursors.
+func (l *Log) replay(e *Entry) {
+	switch e.Kind {
+	case KindCursors:
+		for i := range e.Cursors {
+			c := e.Cursors[i]
+			if have := l.runs[c.Run()]; have == nil || have.Next <= c.Next {
+				l.runs[c.Run()] = &c
+			}
+		}
+		l.n = max(l.n, e.N)
+	case KindEpoch:
+		l.cursor(e.Run, 1).Service = e.Service
+	case KindEnd:
+		c := l.cursor(e.Run, e.Last+1)
+		c.Ended, c.Given = true, e.Given
+	case KindBatch, KindGap:
+		c := l.cursor(e.Run, e.First)
+		c.Next = max(c.Next, e.Last+1)
+		if e.Kind == KindGap && c.Service == "" {
+			c.Service = e.Service
+		}
+	}
+}
+
+func (l *Log) cursor(run record.Run, began uint64) *Cursor {
+	c := l.runs[run]
+	if c == nil {
+		c = &Cursor{Stream: run.Stream, Epoch: run.Epoch, Began: began, Next: began}
+		l.runs[run] = c
+	}
+	return c
+}
+
+// Epoch is the epoch of this opening. It is made at the first call, so that a process
+// that appends nothing makes none.
+func (l *Log) Epoch() record.Epoch {
+	l.appendMu.Lock()
+	defer l.appendMu.Unlock()
+	return l.epochLocked()
+}
+
+func (l *Log) epochLocked() record.Epoch {
+	if l.epoch == 0 {
+		var b [4]byte
+		_, _ = rand.Read(b[:]) // never fails, by its documentation
+		now := record.Epoch(time.Now().UnixMilli())<<20 | record.Epoch(binary.LittleEndian.Uint32(b[:])>>12)
+		l.epoch = max(l.highest+1, now)
+	}
+	return l.epoch
+}
+
+// Append writes whole entries with one write(2) and returns when it is done. With
+// Options.Arrivals they are numbered; n is the arrival number of the first record.
+// The entries must continue their runs; that is the caller's to see to. An error wraps
+// ErrNoSpace, and then none of them is in a file.
+func (l *Log) Append(entries ...Entry) (n uint64, err error) {
+	if len(entries) == 0 {
+		return 0, nil
+	}
+	l.appendMu.Lock()
+	defer l.appendMu.Unlock()
+	buf := l.buf[:0]
+	var arrival Entry
+	if l.o.Arrivals {
+		now := time.Now()
+		buf = appendArrival(buf, l.n, now)
+		arrival = Entry{Kind: KindArrival, N: l.n, Time: now, Raw: buf[:len(buf):len(buf)]}
+	}
+	if len(entries) == 1 && !l.o.Arrivals {
+		buf = entries[0].Raw
+	} else {
+		for i := range entries {
+			buf = append(buf, entries[i].Raw...)
+		}
+		l.buf = buf
+		if cap(buf) > 4<<20 {
+			l.buf = nil
+		}
+	}
+	off, err := l.write(buf)
+	if err != nil {
+		return 0, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n = l.n
+	if l.o.Arrivals {
+		l.cur.note(&arrival, off)
+		off += int64(len(arrival.Raw))
+	}
+	for i := range entries {
+		e := &entries[i]
+		l.cur.note(e, off)
+		l.replay(e)
+		off += int64(len(e.Raw))
+		if l.o.Arrivals {
+			l.n += e.Count()
+		}
+	}
+	close(l.changed)
+	l.changed = make(chan struct{})
+	return n, nil
+}
+
+// write appends b to the current segment, or to a new one when it is full or fails.
+func (l *Log) write(b []byte) (off int64, err error) {
+	if l.cur != nil && l.cur.Size > 0 && l.cur.Size+int64(len(b)) > l.o.SegmentBytes {
+		l.roll()
+	}
+	for try := 0; ; try++ {
+		if l.cur == nil {
+			if err := l.begin(); err != nil {
+				return 0, fmt.Errorf("journal: new segment: %w: %w", ErrNoSpace, err)
+			}
+		}
+		off = l.cur.Size
+		n, err := l.f.WriteAt(b, off)
+		if err == nil && n == len(b) {
+			return off, nil
+		}
+		// After an error a file is never written again: cut back, close, go on in
+		// another. The cut may fail too; the checksum tells then.
+		if cut := l.f.Truncate(off); cut != nil {
+			l.o.Logger.Warn("segment not cut back", "segment", l.cur.Name, "size", off, "error", cut)
+		}
+		l.roll()
+		if try > 0 || err == nil {
+			return 0, fmt.Errorf("journal: write: %w: %w", ErrNoSpace, err)
+		}
+	}
+}
+
+// roll leaves the current segment to the next Sync, which closes it.
+func (l *Log) roll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cur.Time = max(l.cur.Time, time.Now().UnixNano())
+	l.rolled = append(l.rolled, rolledSeg{l.cur, l.f})
+	l.cur, l.f = nil, nil
+}
+
+// begin starts a segment, in the file allocated ahead if there is one, and writes all
+// cursors into it.
+func (l *Log) begin() error {
+	epoch := l.epochLocked()
+	l.mu.Lock()
+	f, name := l.ahead, l.aheadAs
+	l.ahead = nil
+	l.mu.Unlock()
+	if f == nil {
+		var err error
+		if f, name, err = l.create(epoch, 0); err != nil {
+			return err
+		}
+		if !l.o.NoSync {
+			if err := syncDir(l.dir); err != nil {
+				return errors.Join(err, f.Close(), os.Remove(f.Name()))
+			}
+		}
+	}
+	l.mu.RLock()
+	head := appendCursors(nil, l.n, l.cursorsLocked())
+	n := l.n
+	l.mu.RUnlock()
+	if _, err := f.WriteAt(head, 0); err != nil {
+		return errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	s := newSegment(name, n)
+	s.note(&Entry{Kind: KindCursors, N: n, Raw: head}, 0)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cur, l.f = s, f
+	l.segs = append(l.segs, s)
+	return nil
+}
+
+// create makes the next file of this opening, and fails if there is one already.
+func (l *Log) create(epoch record.Epoch, allocate int64) (*os.File, string, error) {
+	l.mu.Lock()
+	l.serial++
+	name := segmentName(epoch, l.serial)
+	l.mu.Unlock()
+	f, err := os.OpenFile(filepath.Join(l.dir, name+extOpen), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
+	if err != nil {
+		return nil, "", fmt.Errorf("journal: %w", err)
+	}
+	if allocate > 0 {
+		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, allocate)
+		if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+			return nil, "", errors.Join(fmt.Errorf("journal: allocate %d bytes: %w", allocate, err), f.Close(), os.Remove(f.Name()))
+		}
+	}
+	return f, name, nil
+}
+
+// Ahead allocates the next segment, if there is a current one and none is ready, so
+// that no append waits for the file system to find room. Call it now and then.
+func (l *Log) Ahead() error {
+	l.mu.RLock()
+	need := l.cur != nil && l.ahead == nil && l.cur.Size > l.o.SegmentBytes/4
+	l.mu.RUnlock()
+	if !need || l.o.ReadOnly {
+		return nil
+	}
+	f, name, err := l.create(l.Epoch(), l.o.SegmentBytes)
+	if err != nil {
+		return err
+	}
+	if !l.o.NoSync {
+		if err := syncDir(l.dir); err != nil {
+			return errors.Join(err, f.Close(), os.Remove(f.Name()))
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ahead, l.aheadAs = f, name
+	return nil
+}
+
+// Close syncs, and closes the files. Nothing may be appended afterwards.
+func (l *Log) Close() error {
+	if l.o.ReadOnly {
+		return nil
+	}
+	l.appendMu.Lock()
+	if l.cur != nil {
+		l.roll()
+	}
+	l.appendMu.Unlock()
+	err := l.Sync()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ahead != nil {
+		err = errors.Join(err, l.ahead.Close(), os.Remove(l.ahead.Name()))
+		l.ahead = nil
+	}
+	for _, r := range l.rolled {
+		err = errors.Join(err, r.f.Close())
+	}
+	l.rolled = nil
+	return err
+}

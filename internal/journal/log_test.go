@@ -1,0 +1,458 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/earshot-mq/earshot/publisher/record"
+)
+
+func open(t *testing.T, dir string, o Options) *Log {
+	t.Helper()
+	l, err := Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func appendAll(t *testing.T, l *Log, es ...Entry) {
+	t.Helper()
+	for _, e := range es {
+		if _, err := l.Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// numbers reads run from number from on, to the end, and gives the numbers of its
+// records; a hole is given as the negative number of its first, once.
+func numbers(t *testing.T, l *Log, run record.Run, from uint64) (got []int) {
+	t.Helper()
+	for {
+		data, next, err := l.Read(nil, run, from, 1<<12)
+		var h *Hole
+		if errors.As(err, &h) {
+			got = append(got, -int(h.From))
+			from = h.To + 1
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if next == from {
+			return got
+		}
+		for len(data) > 0 {
+			e, err := Next(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data = data[len(e.Raw):]
+			for n := max(e.First, from); n <= e.Last; n++ {
+				got = append(got, int(n))
+			}
+		}
+		from = next
+	}
+}
+
+func upTo(from, to int) (want []int) {
+	for ; from <= to; from++ {
+		want = append(want, from)
+	}
+	return want
+}
+
+func TestReadAcrossSegmentsAndOpenings(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, Options{SegmentBytes: 4 << 10})
+	next := map[record.Run]uint64{runA: 1, runB: 1}
+	for i := range 300 {
+		run := runA
+		if i%3 == 0 {
+			run = runB
+		}
+		e := batch(run, next[run], 1+i%4)
+		next[run] = e.Last + 1
+		appendAll(t, l, e)
+		if i%40 == 0 {
+			if err := l.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Ahead(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	check := func(l *Log, how string) {
+		t.Helper()
+		for run, n := range next {
+			for _, from := range []uint64{1, 2, n / 2, n - 1, n} {
+				got, want := numbers(t, l, run, from), upTo(int(from), int(n)-1)
+				if fmt.Sprint(got) != fmt.Sprint(want) {
+					t.Errorf("%s: %s from %d: %v, want %v", how, run, from, got, want)
+				}
+			}
+			if c, ok := l.Cursor(run); !ok || c.Next != n || c.Began != 1 {
+				t.Errorf("%s: cursor of %s = %+v, want next %d", how, run, c, n)
+			}
+		}
+	}
+	check(l, "before closing")
+	crashed := open(t, dir, Options{ReadOnly: true})
+	check(crashed, "read only beside the writer")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	check(open(t, dir, Options{}), "after closing")
+	indexes, _ := filepath.Glob(filepath.Join(dir, "*"+extIndex))
+	if len(indexes) < 5 {
+		t.Fatalf("%d indexes", len(indexes))
+	}
+	for _, p := range indexes {
+		_ = os.WriteFile(p, []byte("{}\nbad\n"), 0o600)
+	}
+	check(open(t, dir, Options{}), "with bad indexes")
+}
+
+// TestKilledAnywhere cuts the files of a writer that died at every length that they
+// can have, and at each reopening asks for the longest whole beginning.
+func TestKilledAnywhere(t *testing.T) {
+	src := t.TempDir()
+	l := open(t, src, Options{})
+	var ends []int64
+	for i := range 12 {
+		e := batch(runA, uint64(2*i+1), 2)
+		appendAll(t, l, e)
+		ends = append(ends, l.cur.Size)
+	}
+	name := filepath.Base(l.cur.path(src))
+	whole, err := os.ReadFile(filepath.Join(src, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size := len(whole); size >= 0; size -= 7 {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, name), whole[:size], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want := 0
+		for i, end := range ends {
+			if int64(size) >= end {
+				want = 2*i + 2
+			}
+		}
+		l := open(t, dir, Options{})
+		if got := numbers(t, l, runA, 1); fmt.Sprint(got) != fmt.Sprint(upTo(1, want)) {
+			t.Fatalf("cut at %d of %d: %v, want 1 to %d", size, len(whole), got, want)
+		}
+		if got := l.Epoch(); got <= record.Epoch(0) || fmt.Sprint(got) <= name[:16] {
+			t.Fatalf("epoch %s of the new opening is not above %s", got, name[:16])
+		}
+		appendAll(t, l, batch(runB, 1, 1))
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		l = open(t, dir, Options{})
+		if a, b := numbers(t, l, runA, 1), numbers(t, l, runB, 1); len(a) != want || len(b) != 1 {
+			t.Fatalf("cut at %d, reopened: %v and %v", size, a, b)
+		}
+	}
+}
+
+func TestBadByteEndsTheFileNotTheRun(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, Options{SegmentBytes: 2 << 10})
+	for i := range 60 {
+		appendAll(t, l, batch(runA, uint64(i+1), 1))
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, _, _ := segmentFiles(dir)
+	path := filepath.Join(dir, files[1].name+files[1].ext)
+	text, _ := os.ReadFile(path)
+	bad := bytes.LastIndex(text[:len(text)/2], []byte("specversion"))
+	text[bad] ^= 4
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, dir, Options{})
+	got := numbers(t, l, runA, 1)
+	holes, last := 0, 0
+	for _, n := range got {
+		if n < 0 {
+			holes++
+			continue
+		}
+		if n <= last {
+			t.Fatalf("numbers do not grow: %v", got)
+		}
+		last = n
+	}
+	if holes != 1 || last != 60 {
+		t.Errorf("one bad byte: %v, want one hole and an end at 60", got)
+	}
+}
+
+func TestFailedFsyncMovesWhatItCovered(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, Options{SegmentBytes: 2 << 10, Arrivals: true})
+	fail := false
+	l.fsync = func(f *os.File) error {
+		if fail {
+			fail = false
+			return errors.New("input/output error")
+		}
+		return nil
+	}
+	for i := range 100 {
+		appendAll(t, l, batch(runA, uint64(i+1), 1))
+		switch i % 10 {
+		case 3:
+			if err := l.Sync(); err != nil {
+				t.Fatal(err)
+			}
+		case 7:
+			fail = true
+			if err := l.Sync(); err != nil {
+				t.Fatalf("a rescued sync: %v", err)
+			}
+			if l.cur.synced != l.cur.Size {
+				t.Fatal("not all is synced after the rescue")
+			}
+		}
+	}
+	check := func(l *Log) {
+		t.Helper()
+		if got := numbers(t, l, runA, 1); fmt.Sprint(got) != fmt.Sprint(upTo(1, 100)) {
+			t.Errorf("by run: %v", got)
+		}
+		for _, from := range []uint64{1, 50, 97} {
+			if got := arrivals(t, l.Reader(from)); fmt.Sprint(got) != fmt.Sprint(upTo(int(from), 100)) {
+				t.Errorf("by arrival from %d: %v", from, got)
+			}
+		}
+	}
+	check(l)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	check(open(t, dir, Options{Arrivals: true}))
+}
+
+func TestFsyncThatKeepsFailingSyncsNothing(t *testing.T) {
+	l := open(t, t.TempDir(), Options{})
+	l.fsync = func(*os.File) error { return errors.New("input/output error") }
+	appendAll(t, l, batch(runA, 1, 1))
+	for range 3 {
+		if err := l.Sync(); err == nil {
+			t.Fatal("Sync says that it is synced")
+		}
+		appendAll(t, l, batch(runA, l.runs[runA].Next, 1))
+	}
+	l.fsync = fdatasync
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if got := numbers(t, l, runA, 1); fmt.Sprint(got) != fmt.Sprint(upTo(1, 4)) {
+		t.Errorf("%v, want 1 to 4", got)
+	}
+}
+
+// arrivals reads to the end and gives the arrival numbers of the records.
+func arrivals(t *testing.T, r *Reader) (got []int) {
+	t.Helper()
+	err := r.Read(func(e *Entry, n uint64) error {
+		for i := range e.Count() {
+			if n+i >= r.Position() {
+				got = append(got, int(n+i))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestArrivalsNeverRepeat(t *testing.T) {
+	dir := t.TempDir()
+	want := 0
+	for opening := range 4 {
+		l := open(t, dir, Options{Arrivals: true, SegmentBytes: 1 << 10})
+		r := l.Reader(1)
+		for i := range 20 {
+			run := record.Run{Stream: runA.Stream, Epoch: record.Epoch(opening + 1)}
+			if _, err := l.Append(batch(run, uint64(3*i+1), 3), NewGap(runB, "x", uint64(i+1), uint64(i+1), "test")); err != nil {
+				t.Fatal(err)
+			}
+			want += 4
+			if i%7 == 0 {
+				if err := l.Sync(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if got := arrivals(t, r); len(got) != want || got[len(got)-1] != want {
+			t.Fatalf("opening %d: %d arrivals, want %d: %v", opening, len(got), want, got)
+		}
+		if more := arrivals(t, r); len(more) != 0 {
+			t.Fatalf("read again: %v", more)
+		}
+		if opening%2 == 0 {
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestReaderFollows(t *testing.T) {
+	l := open(t, t.TempDir(), Options{Arrivals: true, SegmentBytes: 1 << 10})
+	r := l.Reader(1)
+	var got []int
+	for i := range 100 {
+		changed := l.Changed()
+		appendAll(t, l, batch(runA, uint64(2*i+1), 2))
+		<-changed
+		got = append(got, arrivals(t, r)...)
+	}
+	if fmt.Sprint(got) != fmt.Sprint(upTo(1, 200)) {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestRetain(t *testing.T) {
+	fill := func(t *testing.T) *Log {
+		l := open(t, t.TempDir(), Options{SegmentBytes: 1 << 10})
+		for i := range 200 {
+			appendAll(t, l, batch(runA, uint64(i+1), 1))
+		}
+		if err := l.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	for name, c := range map[string]struct {
+		committed uint64
+		refuse    bool
+		max       int64
+		wantFirst func(int) bool
+		wantLost  bool
+	}{
+		"all committed, far below the bound": {201, false, 1 << 30, func(n int) bool { return n > 100 }, false},
+		"half committed":                     {101, false, 1 << 30, func(n int) bool { return n > 50 && n <= 101 }, false},
+		"none committed, past the bound":     {1, false, 8 << 10, func(n int) bool { return n > 100 }, true},
+		"none committed, refuse":             {1, true, 8 << 10, func(n int) bool { return n == 1 }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := fill(t)
+			dropped, err := l.Retain(Retention{MaxBytes: c.max, Refuse: c.refuse,
+				Committed: func(record.Run) (uint64, bool) { return c.committed, true }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			lost := false
+			for _, d := range dropped {
+				lost = lost || d.Uncommitted > 0
+			}
+			oldest := l.Oldest(runA)
+			if !c.wantFirst(int(oldest)) || lost != c.wantLost {
+				t.Errorf("oldest %d, lost %v (%+v)", oldest, lost, dropped)
+			}
+			if got := numbers(t, l, runA, oldest); len(got) == 0 || got[len(got)-1] != 200 {
+				t.Errorf("the rest: %v", got)
+			}
+			if oldest > 1 {
+				if got := numbers(t, l, runA, 1); got[0] != -1 || got[1] != int(oldest) {
+					t.Errorf("from 1: %v, want a hole up to %d", got[:2], oldest-1)
+				}
+			}
+		})
+	}
+}
+
+func TestOldestOpeningIsForgottenWhenDropped(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, Options{SegmentBytes: 1 << 10})
+	for i := range 30 {
+		appendAll(t, l, batch(runA, uint64(i+1), 1))
+	}
+	l.End(runA, 31)
+	for i := range 30 {
+		appendAll(t, l, batch(runB, uint64(i+1), 1))
+	}
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Retain(Retention{Committed: func(record.Run) (uint64, bool) { return 1000, true }}); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := l.Cursor(runA); ok {
+		t.Error("a drained run of an earlier opening still has a cursor")
+	}
+	if c, ok := l.Cursor(runB); !ok || c.Next != 31 {
+		t.Errorf("the live run: %+v", c)
+	}
+}
+
+func TestFullDiskAtANewSegment(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, Options{})
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Append(batch(runA, 1, 1)); !errors.Is(err, ErrNoSpace) {
+		t.Fatalf("append without a directory: %v, want ErrNoSpace", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	appendAll(t, l, batch(runA, 1, 1))
+	if got := numbers(t, l, runA, 1); len(got) != 1 {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestReadableByEye(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, Options{})
+	appendAll(t, l, batch(runA, 1, 2), NewGap(runA, "downcase", 3, 4, "why"))
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, _, _ := segmentFiles(dir)
+	text, _ := os.ReadFile(filepath.Join(dir, files[0].name+extClosed))
+	if n := strings.Count(string(text), "\n"); n != 5 { // cursors, batch, 2 records, gap
+		t.Errorf("%d lines: %s", n, text)
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	l, err := Open(b.TempDir(), Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range 2000 {
+		if _, err := l.Append(batch(runA, uint64(100*i+1), 100)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	buf := make([]byte, 0, 1<<20)
+	for b.Loop() {
+		from := 1 + rand.Uint64N(190000)
+		data, _, err := l.Read(buf, runA, from, 64<<10)
+		if err != nil || len(data) == 0 {
+			b.Fatal(err)
+		}
+	}
+}

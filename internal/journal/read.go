@@ -1,0 +1,356 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/earshot-mq/earshot/publisher/record"
+)
+
+// Hole is the error of a read whose first number is in no file any more, although
+// later ones are, or although it was given.
+type Hole struct {
+	Run      record.Run
+	From, To uint64 // the numbers that are missing
+	Corrupt  bool   // a file has bytes there that are no entry; otherwise they were dropped
+}
+
+func (h *Hole) Error() string {
+	return fmt.Sprintf("journal: %s: %d to %d are missing", h.Run, h.From, h.To)
+}
+
+// readChunk is how much a reader asks of a file at once.
+const readChunk = 256 << 10
+
+// Read appends to dst whole entries of run, from the one that holds number from, up to
+// about limit bytes but at least one. next is the number after the last of them; it
+// equals from when there is nothing more yet. A *Hole says that from is missing.
+func (l *Log) Read(dst []byte, run record.Run, from uint64, limit int) (data []byte, next uint64, err error) {
+	next = from
+	var corrupt bool
+	for _, at := range l.covering(run, from) {
+		dst, next, err = l.readSegment(dst, at, run, next, limit)
+		if errors.Is(err, ErrCorrupt) {
+			corrupt, err = true, nil
+		}
+		if err != nil || len(dst) >= limit {
+			return dst, next, err
+		}
+	}
+	if next > from {
+		return dst, next, nil
+	}
+	return dst, from, l.hole(run, from, corrupt)
+}
+
+// place is a segment and where in it to begin.
+type place struct {
+	s         *segment
+	path      string
+	off, size int64
+}
+
+// covering lists the segments that may hold number from of run or later ones.
+func (l *Log) covering(run record.Run, from uint64) (at []place) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, s := range l.segs {
+		if off, ok := s.find(run, from); ok {
+			at = append(at, place{s, s.path(l.dir), off, s.Size})
+		}
+	}
+	return at
+}
+
+// readSegment takes the entries of run that continue next from one segment. It ends
+// without an error at the first that does not continue.
+func (l *Log) readSegment(dst []byte, at place, run record.Run, next uint64, limit int) ([]byte, uint64, error) {
+	f, err := l.openSegment(at)
+	if err != nil || f == nil {
+		return dst, next, err
+	}
+	defer f.Close()
+	err = scan(f, at.off, at.size, func(e *Entry, _ int64) error {
+		if e.Run != run || e.Kind != KindBatch && e.Kind != KindGap || e.Last < next {
+			return nil
+		}
+		if e.First > next {
+			return io.EOF
+		}
+		if len(dst) > 0 && len(dst)+len(e.Raw) > limit {
+			return io.EOF
+		}
+		dst = append(dst, e.Raw...)
+		next = e.Last + 1
+		if len(dst) >= limit {
+			return io.EOF
+		}
+		return nil
+	})
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return dst, next, err
+}
+
+// openSegment opens a segment's file, which may have got its last name, or have been
+// dropped (then f is nil), since the place was looked up.
+func (l *Log) openSegment(at place) (*os.File, error) {
+	f, err := os.Open(at.path)
+	if errors.Is(err, os.ErrNotExist) {
+		l.mu.RLock()
+		path := at.s.path(l.dir)
+		l.mu.RUnlock()
+		f, err = os.Open(path)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, nil
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	return f, nil
+}
+
+// hole tells why there is nothing at from: nil when it has not been given yet.
+func (l *Log) hole(run record.Run, from uint64, corrupt bool) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	c := l.runs[run]
+	if c == nil || from >= c.Next {
+		return nil
+	}
+	to := c.Next - 1
+	for _, s := range l.segs {
+		sp := s.spans[run]
+		if sp == nil || sp.Last <= from {
+			continue
+		}
+		first := sp.First
+		for _, m := range sp.Marks { // beyond bad bytes, the next mark is what can be read
+			if first = uint64(m[0]); first > from {
+				break
+			}
+		}
+		if first > from {
+			to = min(to, first-1)
+		}
+	}
+	return &Hole{Run: run, From: from, To: to, Corrupt: corrupt}
+}
+
+// Runs lists where the log stands in every run that it has or had, in the order of
+// their ids.
+func (l *Log) Runs() []Cursor {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.cursorsLocked()
+}
+
+func (l *Log) cursorsLocked() []Cursor {
+	all := make([]Cursor, 0, len(l.runs))
+	for _, c := range l.runs {
+		all = append(all, *c)
+	}
+	slices.SortFunc(all, func(a, b Cursor) int {
+		if a.Stream != b.Stream {
+			if a.Stream < b.Stream {
+				return -1
+			}
+			return 1
+		}
+		if a.Epoch < b.Epoch {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+// Cursor is where the log stands in run; ok is false when it never had any of it.
+func (l *Log) Cursor(run record.Run) (c Cursor, ok bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if p := l.runs[run]; p != nil {
+		return *p, true
+	}
+	return Cursor{}, false
+}
+
+// Oldest is the lowest number of run that is in a file, or its next number when none is.
+func (l *Log) Oldest(run record.Run) uint64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	oldest := uint64(1)
+	if c := l.runs[run]; c != nil {
+		oldest = c.Next
+	}
+	for _, s := range l.segs {
+		if sp := s.spans[run]; sp != nil {
+			oldest = min(oldest, sp.First)
+		}
+	}
+	return oldest
+}
+
+// Arrival is the number that the next arrival will get.
+func (l *Log) Arrival() uint64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.n
+}
+
+// OldestArrival is the lowest arrival number that is in a file.
+func (l *Log) OldestArrival() uint64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, s := range l.segs {
+		if s.Ends > s.Began {
+			return s.Began
+		}
+	}
+	return l.n
+}
+
+// Changed is closed at the next append.
+func (l *Log) Changed() <-chan struct{} {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.changed
+}
+
+// Reader reads a store in order of arrival. It is for one goroutine.
+type Reader struct {
+	l   *Log
+	n   uint64 // the next arrival to be given
+	s   *segment
+	f   *os.File
+	off int64
+	at  uint64 // the arrival at off, once an arrival line before it was read
+}
+
+// Reader begins at arrival n, or at the oldest one that is there.
+func (l *Log) Reader(n uint64) *Reader { return &Reader{l: l, n: n} }
+
+// Position is the number of the next arrival that Read will give.
+func (r *Reader) Position() uint64 { return r.n }
+
+// Close releases the file.
+func (r *Reader) Close() error {
+	if r.f == nil {
+		return nil
+	}
+	f := r.f
+	r.f, r.s = nil, nil
+	return f.Close()
+}
+
+// Read gives batches and gaps in order of arrival: n is the number of the entry's
+// first record (a gap has one), at the time when the append that brought it was
+// made. The first entry may begin below the reader's position. It returns nil when it
+// has given all there is; wait for Changed then. f must not keep the entry, and an
+// error of it ends the read before that entry.
+func (r *Reader) Read(f func(e *Entry, n uint64) error) error {
+	for {
+		end, err := r.enter()
+		if err != nil || r.f == nil {
+			return err
+		}
+		if r.off < end {
+			if err := r.readTo(end, f); err != nil {
+				return err
+			}
+		}
+		if !r.leave() {
+			return nil
+		}
+	}
+}
+
+// readTo gives what lies between the reader's offset and end.
+func (r *Reader) readTo(end int64, f func(e *Entry, n uint64) error) error {
+	err := scan(r.f, r.off, end, func(e *Entry, off int64) error {
+		if e.Kind == KindArrival {
+			r.at = e.N
+		}
+		after := r.at + e.Count()
+		if after > r.n && (e.Kind == KindBatch || e.Kind == KindGap) {
+			if err := f(e, r.at); err != nil {
+				return err
+			}
+			r.n = after
+		}
+		r.at = after
+		r.off = off + int64(len(e.Raw))
+		return nil
+	})
+	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrShort) {
+		r.l.o.Logger.Error("bad bytes in a closed segment", "segment", r.s.Name, "offset", r.off, "error", err)
+		r.off = end
+		return nil
+	}
+	return err
+}
+
+// enter opens the segment that holds the reader's position, if none is open, and says
+// how far it can be read now.
+func (r *Reader) enter() (end int64, err error) {
+	for {
+		r.l.mu.RLock()
+		if r.f != nil {
+			end = r.s.Size
+			r.l.mu.RUnlock()
+			return end, nil
+		}
+		var at place
+		for _, s := range r.l.segs {
+			if at.s == nil && s.Ends > s.Began || s.Began <= r.n && s.Ends > s.Began {
+				at = place{s, s.path(r.l.dir), s.findArrival(r.n), s.Size}
+			}
+		}
+		r.l.mu.RUnlock()
+		if at.s == nil {
+			return 0, nil
+		}
+		file, err := r.l.openSegment(at)
+		if err != nil {
+			return 0, err
+		}
+		if file != nil {
+			r.s, r.f, r.off = at.s, file, at.off
+			r.n = max(r.n, at.s.Began)
+		}
+	}
+}
+
+// leave closes the segment when it has been read whole and another follows it.
+func (r *Reader) leave() bool {
+	r.l.mu.RLock()
+	i := slices.Index(r.l.segs, r.s)
+	more := i < 0 && len(r.l.segs) > 0 || i >= 0 && i+1 < len(r.l.segs) && r.off >= r.s.Size
+	var next *segment
+	if i >= 0 && more {
+		next = r.l.segs[i+1]
+	}
+	path := ""
+	if next != nil {
+		path = next.path(r.l.dir)
+	}
+	r.l.mu.RUnlock()
+	if !more {
+		return false
+	}
+	if next == nil {
+		return r.Close() == nil
+	}
+	file, err := r.l.openSegment(place{s: next, path: path})
+	if err != nil || file == nil {
+		return false
+	}
+	_ = r.f.Close() // read only
+	r.s, r.f, r.off = next, file, 0
+	return true
+}

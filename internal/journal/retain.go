@@ -1,0 +1,155 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/earshot-mq/earshot/publisher/record"
+)
+
+// Retention says what a log keeps. Only whole closed segments are dropped.
+type Retention struct {
+	MaxBytes int64         // bound of all segments; 0 is none
+	MaxAge   time.Duration // against the newest entry, since clocks jump; 0 is none
+	KeepFor  time.Duration // what is committed stays this long, up to a tenth of MaxBytes
+
+	// Committed is the number below which everyone who counts has a run; ok is false
+	// when nobody counts, and then nothing is committed. nil: nobody counts.
+	Committed func(run record.Run) (next uint64, ok bool)
+	// Refuse keeps what is not committed even past the bound.
+	Refuse bool
+}
+
+// Dropped is what one run lost with a segment.
+type Dropped struct {
+	Run         record.Run
+	First, Last uint64
+	Uncommitted uint64 // how many of them not everyone who counts has
+}
+
+// Bytes is the size of all segments.
+func (l *Log) Bytes() int64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.bytesLocked()
+}
+
+func (l *Log) bytesLocked() (sum int64) {
+	for _, s := range l.segs {
+		sum += s.Size
+	}
+	return sum
+}
+
+// Retain drops what the retention does not keep: first what everyone has, then, past
+// the bound or the age, the oldest.
+func (l *Log) Retain(r Retention) ([]Dropped, error) {
+	l.mu.Lock()
+	var drop []*segment
+	var dropped []Dropped
+	var kept []*segment
+	sum := l.bytesLocked()
+	newest := l.newestLocked()
+	for i, s := range l.segs {
+		if !s.closed || i == len(l.segs)-1 {
+			kept = append(kept, s)
+			continue
+		}
+		what, missing := s.dropped(r.Committed)
+		age := newest.Sub(s.newest())
+		done := r.Committed != nil && missing == 0 && (age >= r.KeepFor || sum > r.MaxBytes/10 && r.MaxBytes > 0)
+		full := r.MaxBytes > 0 && sum > r.MaxBytes
+		old := r.MaxAge > 0 && age > r.MaxAge
+		if !done && (missing > 0 && r.Refuse || !full && !old) {
+			kept = append(kept, s)
+			continue
+		}
+		sum -= s.Size
+		drop = append(drop, s)
+		dropped = append(dropped, what...)
+	}
+	l.segs = kept
+	l.forgetRunsLocked(dropped)
+	l.mu.Unlock()
+	var errs error
+	for _, s := range drop {
+		if err := os.Remove(s.path(l.dir)); err != nil {
+			errs = errors.Join(errs, fmt.Errorf("journal: drop: %w", err))
+		}
+		_ = os.Remove(l.dir + "/" + s.Name + extIndex) // an aid only
+	}
+	return dropped, errs
+}
+
+func (l *Log) newestLocked() (t time.Time) {
+	for _, s := range l.segs {
+		if n := s.newest(); n.After(t) {
+			t = n
+		}
+	}
+	return t
+}
+
+// dropped lists what would be lost with s and how much of it is not committed.
+func (s *segment) dropped(committed func(record.Run) (uint64, bool)) (all []Dropped, missing uint64) {
+	for run, sp := range s.spans {
+		d := Dropped{Run: run, First: sp.First, Last: sp.Last, Uncommitted: sp.Last - sp.First + 1}
+		if committed != nil {
+			if next, ok := committed(run); ok && next > sp.First {
+				d.Uncommitted = sp.Last + 1 - min(next, sp.Last+1)
+			}
+		}
+		missing += d.Uncommitted
+		all = append(all, d)
+	}
+	return all, missing
+}
+
+// forgetRunsLocked drops the cursors of ended runs that a publisher's journal has
+// nothing of any more. A store keeps its cursors: they count what was stored.
+func (l *Log) forgetRunsLocked(dropped []Dropped) {
+	if l.o.Arrivals {
+		return
+	}
+	for _, d := range dropped {
+		c := l.runs[d.Run]
+		if c == nil || !c.Ended {
+			continue
+		}
+		held := false
+		for _, s := range l.segs {
+			held = held || s.spans[d.Run] != nil
+		}
+		if !held {
+			delete(l.runs, d.Run)
+		}
+	}
+}
+
+// Forget drops the cursor of a run, for good with the next segment.
+func (l *Log) Forget(run record.Run) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.runs, run)
+}
+
+// End marks a run as ended, with the last number that was given; it is written with
+// the cursors of the next segment.
+func (l *Log) End(run record.Run, given uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c := l.runs[run]; c != nil {
+		c.Ended, c.Given = true, max(given, c.Next-1)
+	}
+}
+
+// Seen notes when a run was last offered by anyone.
+func (l *Log) Seen(run record.Run, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c := l.runs[run]; c != nil {
+		c.Seen = at.Unix()
+	}
+}

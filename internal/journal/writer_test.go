@@ -1,0 +1,432 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/earshot-mq/earshot/publisher/record"
+)
+
+// feed collects what a Writer hands out.
+type feed struct {
+	mu  sync.Mutex
+	got map[record.Run][]int
+	n   int
+}
+
+func (f *feed) hand(es []Entry) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.got == nil {
+		f.got = map[record.Run][]int{}
+	}
+	for _, e := range es {
+		if e.Kind == KindBatch {
+			f.n++
+			f.got[e.Run] = append(f.got[e.Run], upTo(int(e.First), int(e.Last))...)
+		}
+	}
+}
+
+func (f *feed) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	sum := 0
+	for _, g := range f.got {
+		sum += len(g)
+	}
+	return sum
+}
+
+type rig struct {
+	*Writer
+	log  *Log
+	dir  string
+	feed *feed
+	stop func() error
+}
+
+func start(t *testing.T, dir string, o WriterOptions) *rig {
+	t.Helper()
+	l := open(t, dir, Options{SegmentBytes: 64 << 10})
+	f := &feed{}
+	o.Hand = f.hand
+	w, err := NewWriter(dir, l, filepath.Base(dir), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	r := &rig{w, l, dir, f, sync.OnceValue(func() error { cancel(); return <-done })}
+	t.Cleanup(func() { _ = r.stop() })
+	return r
+}
+
+var tail = []byte(`","source":"/downcase","data":{"body":"lower case of HELLO is hello"}}` + "\n")
+
+func TestWriterNumbersEachStreamOnce(t *testing.T) {
+	dir := t.TempDir()
+	r := start(t, dir, WriterOptions{SyncEvery: 5 * time.Millisecond})
+	const workers, each = 16, 200
+	services := []string{"downcase", "gateway"}
+	var seen [2]sync.Map
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			s := r.Stream(services[w%2])
+			for range each {
+				n, err := s.Append(tail)
+				if err != nil {
+					t.Error(err)
+				}
+				if _, dup := seen[w%2].LoadOrStore(n, true); dup {
+					t.Errorf("number %d was given twice", n)
+				}
+				if next := mustCursor(t, r.log, s.Run()).Next; next <= n {
+					t.Errorf("append of %d returned before it was in the file (next %d)", n, next)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	runs := []record.Run{r.Stream("downcase").Run(), r.Stream("gateway").Run()}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	l := open(t, dir, Options{})
+	for _, run := range runs {
+		want := fmt.Sprint(upTo(1, workers/2*each))
+		if got := numbers(t, l, run, 1); fmt.Sprint(got) != want {
+			t.Errorf("%s in the log: %d numbers", run, len(got))
+		}
+		if got := r.feed.got[run]; fmt.Sprint(got) != want {
+			t.Errorf("%s in the feed: %d numbers", run, len(got))
+		}
+		if c := mustCursor(t, l, run); !c.Ended || c.Given != workers/2*each {
+			t.Errorf("%s: %+v, want an end", run, c)
+		}
+	}
+	if n := r.feed.n; n >= workers*each {
+		t.Errorf("%d batches of %d records: nothing was grouped", n, workers*each)
+	}
+}
+
+func mustCursor(t *testing.T, l *Log, run record.Run) Cursor {
+	t.Helper()
+	c, ok := l.Cursor(run)
+	if !ok {
+		t.Fatalf("no cursor of %s", run)
+	}
+	return c
+}
+
+func TestNewOpeningNewEpoch(t *testing.T) {
+	dir := t.TempDir()
+	var last record.Epoch
+	for range 3 {
+		r := start(t, dir, WriterOptions{})
+		s := r.Stream("downcase")
+		n, err := s.Append(tail, tail)
+		if err != nil || n != 1 {
+			t.Fatalf("first number %d, %v", n, err)
+		}
+		if e := s.Run().Epoch; e <= last {
+			t.Fatalf("epoch %s after %s", e, last)
+		}
+		last = s.Run().Epoch
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := open(t, dir, Options{})
+	if runs := l.Runs(); len(runs) != 3 {
+		t.Errorf("%d runs, want 3", len(runs))
+	}
+}
+
+// breakDir makes every new segment impossible and the current one full.
+func breakDir(t *testing.T, r *rig) (mend func()) {
+	t.Helper()
+	moved := r.dir + ".away"
+	r.log.appendMu.Lock()
+	if r.log.cur != nil {
+		r.log.roll()
+	}
+	if err := os.Rename(r.dir, moved); err != nil {
+		t.Fatal(err)
+	}
+	r.log.appendMu.Unlock()
+	return func() {
+		if err := os.Rename(moved, r.dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestDegradedHoldsCountsAndRecovers(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "j")
+	r := start(t, dir, WriterOptions{SyncEvery: time.Hour})
+	s := r.Stream("downcase")
+	add := func(n int) {
+		for range n {
+			if _, err := s.Append(tail); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	add(10)
+	mend := breakDir(t, r)
+	add(20)
+	if !r.Stats.Degraded.Load() || r.Stats.Held.Load() == 0 {
+		t.Fatalf("not degraded: held %d", r.Stats.Held.Load())
+	}
+	if n := r.feed.count(); n != 30 {
+		t.Errorf("the feed has %d of 30 records while degraded", n)
+	}
+	data, next, err := r.Read(nil, s.Run(), 11, 1<<20)
+	if err != nil || next != 31 || len(data) == 0 {
+		t.Errorf("replay from memory: next %d, %v", next, err)
+	}
+	mend()
+	given, err := readLast(filepath.Join(dir, "last"))
+	if err != nil || given[s.Run()] != 30 {
+		t.Errorf("last given on disk %v, %v, want 30", given, err)
+	}
+	waitFor(t, "recovery", func() bool { return !r.Stats.Degraded.Load() && r.Stats.Held.Load() == 0 })
+	add(5)
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if got := numbers(t, open(t, dir, Options{}), s.Run(), 1); fmt.Sprint(got) != fmt.Sprint(upTo(1, 35)) {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestDegradedPastItsMemoryLeavesAGap(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "j")
+	r := start(t, dir, WriterOptions{SyncEvery: time.Hour, Memory: 4 << 10})
+	s := r.Stream("downcase")
+	for range 5 {
+		_, _ = s.Append(tail)
+	}
+	mend := breakDir(t, r)
+	for range 100 {
+		_, _ = s.Append(tail)
+	}
+	lost := r.Stats.Lost.Load()
+	if lost == 0 || r.Stats.Held.Load() > 5<<10 {
+		t.Fatalf("lost %d, held %d", lost, r.Stats.Held.Load())
+	}
+	mend()
+	waitFor(t, "recovery", func() bool { return !r.Stats.Degraded.Load() })
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	gaps, records := uint64(0), uint64(0)
+	data, next, err := open(t, dir, Options{}).Read(nil, s.Run(), 1, 1<<20)
+	for len(data) > 0 && err == nil {
+		var e Entry
+		if e, err = Next(data); err == nil {
+			data = data[len(e.Raw):]
+			if e.Kind == KindGap {
+				gaps += e.Last - e.First + 1
+			} else {
+				records += e.Count()
+			}
+		}
+	}
+	if err != nil || gaps != lost || records+gaps != 105 || next != 106 {
+		t.Errorf("records %d, gaps %d (lost %d), next %d, %v", records, gaps, lost, next, err)
+	}
+}
+
+func TestGivenIsKnownAfterDeath(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "j")
+	r := start(t, dir, WriterOptions{SyncEvery: time.Hour})
+	s := r.Stream("downcase")
+	_, _ = s.Append(tail, tail)
+	mend := breakDir(t, r)
+	_, _ = s.Append(tail, tail, tail)
+	run := s.Run()
+	mend()
+	// What a process finds that opens the directory after this one was killed.
+	copied := t.TempDir()
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	l := open(t, copied, Options{})
+	if _, err := NewWriter(copied, l, "x", WriterOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if c := mustCursor(t, l, run); !c.Ended || c.Next != 3 || c.Given != 5 {
+		t.Errorf("%+v, want 1 to 2 whole and 5 given", c)
+	}
+}
+
+func TestHungWriteLetsTheAnswersGo(t *testing.T) {
+	dir := t.TempDir()
+	r := start(t, dir, WriterOptions{Wait: 50 * time.Millisecond})
+	s := r.Stream("downcase")
+	_, _ = s.Append(tail)
+	r.log.appendMu.Lock() // the disk hangs
+	for range 10 {
+		began := time.Now()
+		if _, err := s.Append(tail); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(began); d > 5*time.Second {
+			t.Fatalf("an append waited %s", d)
+		}
+	}
+	if !r.Stats.Degraded.Load() {
+		t.Error("not degraded")
+	}
+	waitFor(t, "the feed", func() bool { return r.feed.count() == 11 })
+	r.log.appendMu.Unlock()
+	waitFor(t, "recovery", func() bool { return r.Stats.Held.Load() == 0 && !r.Stats.Degraded.Load() })
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if got := numbers(t, open(t, dir, Options{}), s.Run(), 1); fmt.Sprint(got) != fmt.Sprint(upTo(1, 11)) {
+		t.Errorf("%v", got)
+	}
+}
+
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("no %s within 10 s", what)
+		}
+	}
+}
+
+func TestClaims(t *testing.T) {
+	root := t.TempDir()
+	a, err := TakeFirst(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := TakeFirst(root)
+	if err != nil || b.Dir == a.Dir {
+		t.Fatalf("%v, %v", b, err)
+	}
+	if _, err := Take(a.Dir); err == nil {
+		t.Error("a locked directory was taken")
+	}
+	if err := a.Release(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := TakeFirst(root)
+	if err != nil || c.Dir != a.Dir {
+		t.Errorf("took %v, want the free %s (%v)", c, a.Dir, err)
+	}
+	if s := StreamID(c.Instance(), "downcase"); !(record.Run{Stream: s}).Valid() || s == StreamID(b.Instance(), "downcase") {
+		t.Errorf("stream id %q", s)
+	}
+}
+
+func TestCommits(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cursors")
+	now := time.Now()
+	c := OpenCommits(path)
+	if _, ok := c.Committed(runA); ok {
+		t.Error("without a store something is committed")
+	}
+	for _, x := range []struct {
+		id   string
+		next uint64
+	}{{"s1", 50}, {"s2", 20}, {"s1", 200}} {
+		if err := c.Commit(x.id, "", runA, x.next, 101, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, ok := c.Committed(runA); n != 20 || !ok {
+		t.Errorf("committed by all: %d, want 20", n)
+	}
+	if n, _ := c.Committed(runA, "s1"); n != 101 {
+		t.Errorf("s1 committed %d, want the end 101", n)
+	}
+	if n, ok := c.Committed(runB); n != 0 || !ok {
+		t.Errorf("a run that nobody committed: %d %v", n, ok)
+	}
+	if err := c.Save(); err != nil {
+		t.Fatal(err)
+	}
+	c = OpenCommits(path)
+	if n, _ := c.Committed(runA); n != 20 {
+		t.Errorf("after reopening: %d, want 20", n)
+	}
+	if !c.Forget("s2") || c.Forget("s2") {
+		t.Error("Forget")
+	}
+	if n, _ := c.Committed(runA); n != 101 {
+		t.Errorf("after forgetting s2: %d, want 101", n)
+	}
+	if err := c.Hello("s1", "main", now); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Hello("s3", "main", now.Add(time.Second)); err == nil {
+		t.Error("a name in use was given to another store")
+	}
+	if err := c.Hello("s3", "main", now.Add(time.Minute)); err != nil {
+		t.Errorf("a name whose store is silent: %v", err)
+	}
+	if gone := c.Expire(now.Add(8 * 24 * time.Hour)); len(gone) != 1 {
+		t.Errorf("expired: %v", gone)
+	}
+}
+
+func BenchmarkWriter(b *testing.B) {
+	dir := b.TempDir()
+	l, err := Open(dir, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	w, err := NewWriter(dir, l, "x", WriterOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	s := w.Stream("downcase")
+	b.Run("one appender", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := s.Append(tail); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("64 appenders", func(b *testing.B) {
+		b.SetParallelism(32)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if _, err := s.Append(tail); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	})
+	many := make([][]byte, 256)
+	for i := range many {
+		many[i] = tail
+	}
+	b.Run("256 at once", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := s.Append(many...); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	cancel()
+	if err := <-done; err != nil {
+		b.Fatal(err)
+	}
+}
