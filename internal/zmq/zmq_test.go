@@ -1,0 +1,177 @@
+package zmq
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+)
+
+func newContext(t *testing.T) *Context {
+	t.Helper()
+	c, err := NewContext()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// must returns a new socket that the test closes before its context.
+func must(t *testing.T) func(*Socket, error) *Socket {
+	return func(s *Socket, err error) *Socket {
+		t.Helper()
+		if err == nil {
+			err = s.Watch()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return s
+	}
+}
+
+// recv waits for the next message by Ready alone.
+func recv(t *testing.T, s *Socket) [][]byte {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	for {
+		msg, err := s.Recv()
+		if err == nil {
+			return msg
+		}
+		if !errors.Is(err, ErrAgain) {
+			t.Fatal(err)
+		}
+		s.Rearm()
+		select {
+		case <-s.Ready():
+		case <-deadline:
+			t.Fatal("nothing came within 10 s")
+		}
+	}
+}
+
+func TestFeedReachesASubscriber(t *testing.T) {
+	c := newContext(t)
+	pub := must(t)(c.XPub("tcp://127.0.0.1:0", Options{SendHWM: 1000}))
+	sub := must(t)(c.Sub(Options{RecvHWM: 1000}))
+	if err := errors.Join(sub.Subscribe("downcase/"), sub.Connect(pub.Endpoint())); err != nil {
+		t.Fatal(err)
+	}
+	if got := recv(t, pub); string(got[0]) != "\x01downcase/" {
+		t.Fatalf("subscription %q", got)
+	}
+	const n = 5000
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := range n {
+			for {
+				err := pub.Send([]byte("downcase/"), fmt.Append(nil, i))
+				if err == nil {
+					break
+				}
+				t.Error(err)
+				return
+			}
+			if i%500 == 0 { // far below the high-water mark
+				time.Sleep(5 * time.Millisecond)
+			}
+		}
+	})
+	for i := range n {
+		if got := recv(t, sub); len(got) != 2 || string(got[1]) != fmt.Sprint(i) {
+			t.Fatalf("message %d: %q", i, got)
+		}
+	}
+	wg.Wait()
+	if err := sub.Reconnect(pub.Endpoint()); err != nil {
+		t.Fatal(err)
+	}
+	for got := recv(t, pub); string(got[0]) != "\x01downcase/"; got = recv(t, pub) {
+	}
+	if err := pub.Send([]byte("downcase/"), []byte("again")); err != nil {
+		t.Fatal(err)
+	}
+	if got := recv(t, sub); string(got[1]) != "again" {
+		t.Errorf("after reconnecting: %q", got)
+	}
+}
+
+func TestRouterTellsThatAPeerIsGone(t *testing.T) {
+	c := newContext(t)
+	router := must(t)(c.Router("tcp://127.0.0.1:0", Options{}))
+	dealer, err := c.Dealer(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dealer.Connect(router.Endpoint()); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if err = dealer.Send([]byte("HELLO"), []byte("{}")); err == nil || time.Now().After(end) {
+			break // IMMEDIATE: until connected there is no room
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg := recv(t, router)
+	if len(msg) != 3 || string(msg[1]) != "HELLO" {
+		t.Fatalf("%q", msg)
+	}
+	if err := router.Send(msg[0], []byte("WELCOME")); err != nil {
+		t.Fatal(err)
+	}
+	if err := dealer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if err = router.Send(msg[0], []byte("DATA")); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, ErrUnreachable) {
+		t.Errorf("send to a closed peer: %v, want ErrUnreachable", err)
+	}
+}
+
+func TestBusyPort(t *testing.T) {
+	c := newContext(t)
+	a := must(t)(c.XPub("tcp://127.0.0.1:0", Options{}))
+	if b, err := c.XPub(a.Endpoint(), Options{}); !errors.Is(err, ErrInUse) {
+		t.Errorf("second bind of %s: %v, %v, want ErrInUse", a.Endpoint(), b, err)
+	}
+}
+
+func TestReadyIsQuietWhenIdle(t *testing.T) {
+	c := newContext(t)
+	sub := must(t)(c.Sub(Options{}))
+	fired := 0
+	for end := time.After(300 * time.Millisecond); ; {
+		if _, err := sub.Recv(); !errors.Is(err, ErrAgain) {
+			t.Fatal(err)
+		}
+		sub.Rearm()
+		select {
+		case <-sub.Ready():
+			fired++
+			continue
+		case <-end:
+		}
+		break
+	}
+	if fired > 20 {
+		t.Errorf("an idle socket was ready %d times in 300 ms", fired)
+	}
+}
