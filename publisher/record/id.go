@@ -3,7 +3,6 @@ package record
 import (
 	"fmt"
 	"strconv"
-	"strings"
 )
 
 // Epoch is one opening of a journal: 44 bits of Unix milliseconds and 20 random bits,
@@ -55,12 +54,11 @@ const StreamLen = 13
 func (r Run) String() string { return r.Stream + "/" + r.Epoch.String() }
 
 // Valid tells whether the stream's id has the right form.
-func (r Run) Valid() bool {
-	if len(r.Stream) != StreamLen {
-		return false
-	}
-	for i := range len(r.Stream) {
-		switch c := r.Stream[i]; {
+func (r Run) Valid() bool { return len(r.Stream) == StreamLen && validStream([]byte(r.Stream)) }
+
+func validStream(b []byte) bool {
+	for _, c := range b {
+		switch {
 		case '0' <= c && c <= '9':
 		case c < 'a' || c > 'z' || c == 'i' || c == 'l' || c == 'o' || c == 'u':
 			return false
@@ -80,22 +78,27 @@ func (id ID) String() string { return id.Run.String() + "/" + strconv.FormatUint
 
 // ParseID reads what String wrote. A sequence has no leading zero and is at least 1.
 func ParseID(s string) (ID, error) {
-	stream, rest, ok := strings.Cut(s, "/")
-	epoch, seq, ok2 := strings.Cut(rest, "/")
-	if !ok || !ok2 {
-		return ID{}, fmt.Errorf("record: id %q is not stream/epoch/sequence: %w", s, ErrMalformed)
+	stream, epoch, seq, ok := splitID([]byte(s))
+	if !ok {
+		return ID{}, fmt.Errorf("record: id %.100q is not stream/epoch/sequence: %w", s, ErrMalformed)
 	}
-	e, err := ParseEpoch(epoch)
-	if err != nil {
-		return ID{}, err
+	return ID{Run{string(stream), epoch}, seq}, nil
+}
+
+// splitID is ParseID without an allocation.
+func splitID(b []byte) (stream []byte, epoch Epoch, seq uint64, ok bool) {
+	const slash = StreamLen + 1 + 16
+	if len(b) < slash+2 || len(b) > slash+1+20 || b[StreamLen] != '/' || b[slash] != '/' || b[slash+1] == '0' {
+		return nil, 0, 0, false
 	}
-	n, err := strconv.ParseUint(seq, 10, 64)
-	if err != nil || n == 0 || seq[0] == '0' {
-		return ID{}, fmt.Errorf("record: sequence %q of id %q is not a number from 1: %w", seq, s, ErrMalformed)
+	for _, c := range b[slash+1:] {
+		d := uint64(c - '0')
+		if d > 9 || seq > (1<<64-1-d)/10 {
+			return nil, 0, 0, false
+		}
+		seq = seq*10 + d
 	}
-	id := ID{Run{stream, e}, n}
-	if !id.Valid() {
-		return ID{}, fmt.Errorf("record: stream %q of id %q is not %d base32 characters: %w", stream, s, StreamLen, ErrMalformed)
-	}
-	return id, nil
+	epoch, err := ParseEpoch(b[StreamLen+1 : slash])
+	stream = b[:StreamLen]
+	return stream, epoch, seq, err == nil && validStream(stream)
 }

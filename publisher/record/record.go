@@ -34,7 +34,7 @@ const (
 	TypePlain = "earshot.plain.v1" // a message of a foreign PUB socket; Record.Data is {"frames":[…]}
 )
 
-// Limits of the format. They hold at both ends.
+// Limits of the format: Append keeps both, Scan refuses a longer line.
 const (
 	MaxLine = 256 << 10 // bytes of a line with its line feed
 	MaxBody = 64 << 10  // bytes of a body before escaping, unless a route says less
@@ -54,18 +54,22 @@ type Record struct {
 	Data        []byte    // raw JSON, for every other type; compacted by Append
 }
 
-// BodyKind says how a body stands in a line.
+// BodyKind says how a body stands in a line. A string there is always text and any
+// other value is JSON, so that a reader needs no media type to tell them apart.
+// Therefore these bodies of BodyJSON are written as BodyText: what does not parse, what
+// is nested deeper than MaxDepth, what must be cut, and a value that is itself a
+// string (its quotes become part of the text).
 type BodyKind uint8
 
 // The kinds of a body.
 const (
 	BodyNone BodyKind = iota // not recorded
-	BodyText                 // a JSON string; bytes that are not UTF-8 become U+FFFD
-	BodyJSON                 // the JSON value itself, compacted; what does not parse is written as BodyText
+	BodyText                 // a JSON string, also when empty; bytes that are not UTF-8 become U+FFFD
+	BodyJSON                 // the JSON value itself, compacted; see below
 )
 
 // HTTP is one exchange. An empty or zero member is not written, but for Method, Path,
-// Status, Duration ("us") and Bytes.
+// Status, Duration ("us"), Bytes, and Body unless its kind is BodyNone.
 type HTTP struct {
 	Method    string
 	Path      string // escaped form, as it came
@@ -78,7 +82,7 @@ type HTTP struct {
 	MediaType string        // "type": the media type without parameters
 	Body      []byte
 	BodyKind  BodyKind
-	Truncated bool   // Body is only the beginning; Bytes has the true size
+	Truncated bool   // Body is only the beginning; Bytes has the true size. Append sets it in the line when it cuts
 	Aborted   bool   // the answer broke off: panic after the header, client gone, length not met
 	Open      bool   // a stream that was still open when this line was written
 	Upstream  string // gateway only: who was asked

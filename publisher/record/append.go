@@ -1,0 +1,255 @@
+package record
+
+import (
+	"strconv"
+	"time"
+)
+
+// A line is Prefix, sequence, Tail: the journal encodes the tail outside its lock and
+// numbers the record under it.
+const (
+	prefix  = `{"specversion":"1.0","id":"`
+	maxHead = len(prefix) + StreamLen + 1 + 16 + 1 + 20 // prefix, run and the longest sequence
+	maxTail = MaxLine - maxHead
+)
+
+// Limits of members, in bytes as they stand in the line. They bind only what a sane
+// exchange never has; the end of what is cut is marked with an ellipsis.
+const (
+	maxAttr  = 4 << 10  // every text but path, query and body
+	ellipsis = "\u2026" // marks a cut attribute; a cut body has its member "truncated"
+)
+
+// Append appends the whole line of r, with its line feed. r.ID must be valid. The line
+// never exceeds MaxLine, and there is no record that it can't write: see AppendTail.
+func Append(dst []byte, r *Record) []byte {
+	dst = AppendPrefix(dst, r.ID.Run)
+	dst = strconv.AppendUint(dst, r.ID.Seq, 10)
+	return AppendTail(dst, r)
+}
+
+// AppendPrefix appends what stands before the sequence in each line of run, which must
+// be valid.
+func AppendPrefix(dst []byte, run Run) []byte {
+	dst = append(dst, prefix...)
+	dst = append(dst, run.Stream...)
+	dst = append(dst, '/')
+	return append(run.Epoch.Append(dst), '/')
+}
+
+// AppendTail appends what stands after the sequence in the line of r, from the closing
+// quote of "id" to the line feed. r.ID is not read.
+//
+// So that a line never exceeds MaxLine, a body is cut first, to at most MaxBody and to
+// what there is room for (then it is text and "truncated"), after it path and query.
+// No other text takes more than 4 KiB. Data of another type that do not fit become
+// {"truncated":true,"bytes":n,"text":"…"}; data that are not JSON become a string. An
+// empty Source is written as "/", a time outside the years 0 to 9999 as year 1.
+func AppendTail(dst []byte, r *Record) []byte {
+	h := &r.HTTP
+	texts := len(r.Source) + len(r.Type) + len(r.Subject) + len(r.Traceparent) + len(h.Method) + len(h.Path) +
+		len(h.Query) + len(h.Client) + len(h.Request) + len(h.MediaType) + len(h.Upstream) + len(h.Error)
+	if texts <= maxAttr/maxEscape && len(h.Body) <= MaxBody/2 && len(r.Data) <= MaxBody/2 {
+		e := encoder{dst: dst, roomy: true}
+		return e.tail(r)
+	}
+	// What there is room for shows when all but path, query and body is written.
+	e := encoder{dst: dst}
+	room := maxTail - (len(e.tail(r)) - len(dst))
+	e.path, e.query = share(e.dst[len(dst):], h.Path, h.Query, room)
+	e.dst, e.body = dst, room-e.path-e.query
+	return e.tail(r)
+}
+
+// share divides room between path and query, as much as each takes; if both are too
+// long, each gets half. scratch is overwritten.
+func share(scratch []byte, path, query string, room int) (p, q int) {
+	p, q = cutLen(scratch, path, room), cutLen(scratch, query, room)
+	if p+q > room {
+		p = min(p, max(room/2, room-q))
+		q = room - p
+	}
+	return p, q
+}
+
+// cutLen is how much of room s takes.
+func cutLen(scratch []byte, s string, room int) int {
+	scratch, whole := appendCut(scratch[:0], []byte(s), room)
+	if !whole {
+		return room
+	}
+	return len(scratch)
+}
+
+// encoder writes one tail. Unless it is roomy, when everything is known to fit, texts
+// are cut to what the limits say.
+type encoder struct {
+	dst               []byte
+	roomy             bool
+	path, query, body int // bytes in the line that these may take
+}
+
+func (e *encoder) tail(r *Record) []byte {
+	source, kind := r.Source, r.Type
+	if source == "" {
+		source = "/"
+	}
+	if kind == "" {
+		kind = TypeHTTP
+	}
+	e.text(`","source":"`, source, maxAttr)
+	e.text(`","type":"`, kind, maxAttr)
+	e.dst = append(e.dst, `","time":"`...)
+	e.dst = appendTime(e.dst, r.Time)
+	if r.Subject != "" {
+		e.text(`","subject":"`, r.Subject, maxAttr)
+	}
+	if r.Traceparent != "" {
+		e.text(`","traceparent":"`, r.Traceparent, maxAttr)
+	}
+	e.dst = append(e.dst, '"')
+	if r.SampledRate > 1 {
+		e.int(`,"sampledrate":`, int64(r.SampledRate))
+	}
+	if kind == TypeHTTP {
+		e.http(&r.HTTP)
+	} else if len(r.Data) > 0 {
+		e.data(r.Data)
+	}
+	return append(e.dst, '}', '\n')
+}
+
+// http writes the member "data" of an exchange.
+func (e *encoder) http(h *HTTP) {
+	e.text(`,"data":{"method":"`, h.Method, maxAttr)
+	e.text(`","path":"`, h.Path, e.path)
+	if h.Query != "" {
+		e.text(`","query":"`, h.Query, e.query)
+	}
+	e.int(`","status":`, int64(h.Status))
+	e.int(`,"us":`, h.Duration.Microseconds())
+	e.optional(`,"client":"`, h.Client)
+	e.optional(`,"request":"`, h.Request)
+	e.int(`,"bytes":`, h.Bytes)
+	e.optional(`,"type":"`, h.MediaType)
+	truncated := h.Truncated
+	if h.BodyKind != BodyNone && !e.httpBody(h) {
+		truncated = true
+	}
+	if truncated {
+		e.dst = append(e.dst, `,"truncated":true`...)
+	}
+	if h.Aborted {
+		e.dst = append(e.dst, `,"aborted":true`...)
+	}
+	if h.Open {
+		e.dst = append(e.dst, `,"open":true`...)
+	}
+	e.optional(`,"upstream":"`, h.Upstream)
+	e.optional(`,"error":"`, h.Error)
+	e.dst = append(e.dst, '}')
+}
+
+// httpBody writes the body and tells whether that was whole. A JSON string is written
+// as text, its quotes included: so a string in the line is always text, and a client
+// can tell the two kinds apart.
+func (e *encoder) httpBody(h *HTTP) (whole bool) {
+	body := h.Body
+	e.dst = append(e.dst, `,"body":`...)
+	if h.BodyKind == BodyJSON && len(body) <= MaxBody && !isString(body) {
+		start := len(e.dst)
+		out, ok := AppendJSON(e.dst, body)
+		if ok && (e.roomy || len(out)-start <= e.body) {
+			e.dst = out
+			return true
+		}
+		e.dst = out[:start]
+	}
+	if e.roomy {
+		e.dst = AppendString(e.dst, body)
+		return true
+	}
+	if len(body) > MaxBody {
+		body = body[:runeCut(body, MaxBody)]
+	}
+	e.dst, whole = appendCut(append(e.dst, '"'), body, e.body)
+	e.dst = append(e.dst, '"')
+	return whole && len(body) == len(h.Body)
+}
+
+// isString tells whether what may be a JSON value is a string.
+func isString(b []byte) bool {
+	i := spaceEnd(b, 0)
+	return i < len(b) && b[i] == '"'
+}
+
+// data writes the member "data" of a record of another type.
+func (e *encoder) data(data []byte) {
+	e.dst = append(e.dst, `,"data":`...)
+	start := len(e.dst)
+	if len(data) <= MaxLine {
+		out, ok := AppendJSON(e.dst, data)
+		if !ok {
+			out = AppendString(out, data)
+		}
+		if e.roomy || len(out)-start <= e.body {
+			e.dst = out
+			return
+		}
+		e.dst = out[:start]
+	}
+	e.int(`{"truncated":true,"bytes":`, int64(len(data)))
+	e.dst, _ = appendCut(append(e.dst, `,"text":"`...), data, e.body)
+	e.dst = append(e.dst, '"', '}')
+}
+
+// text writes lead and s, of which at most room bytes stand in the line.
+func (e *encoder) text(lead, s string, room int) {
+	e.dst = append(e.dst, lead...)
+	if e.roomy {
+		e.dst = appendText(e.dst, []byte(s))
+		return
+	}
+	start, whole := len(e.dst), false
+	if e.dst, whole = appendCut(e.dst, []byte(s), room); whole {
+		return
+	}
+	e.dst, _ = appendCut(e.dst[:start], []byte(s), max(0, room-len(ellipsis)))
+	e.dst = append(e.dst, ellipsis...)
+}
+
+func (e *encoder) optional(lead, s string) {
+	if s != "" {
+		e.text(lead, s, maxAttr)
+		e.dst = append(e.dst, '"')
+	}
+}
+
+func (e *encoder) int(lead string, n int64) {
+	e.dst = strconv.AppendInt(append(e.dst, lead...), n, 10)
+}
+
+// appendTime writes t in UTC as RFC 3339 with nine digits of a second, always, so that
+// times sort as texts.
+func appendTime(dst []byte, t time.Time) []byte {
+	t = t.UTC()
+	year, month, day := t.Date()
+	if year < 0 || year > 9999 {
+		year, month, day = 1, 1, 1
+	}
+	hour, minute, second := t.Clock()
+	dst = append2(append2(dst, year/100), year%100)
+	dst = append2(append(dst, '-'), int(month))
+	dst = append2(append(dst, '-'), day)
+	dst = append2(append(dst, 'T'), hour)
+	dst = append2(append(dst, ':'), minute)
+	dst = append2(append(dst, ':'), second)
+	n := t.Nanosecond()
+	dst = append(dst, '.', byte('0'+n/100000000))
+	dst = append2(append2(dst, n/1000000%100), n/10000%100)
+	dst = append2(append2(dst, n/100%100), n%100)
+	return append(dst, 'Z')
+}
+
+// append2 writes two digits.
+func append2(dst []byte, n int) []byte { return append(dst, byte('0'+n/10), byte('0'+n%10)) }
