@@ -58,13 +58,17 @@ func (r Run) Valid() bool { return len(r.Stream) == StreamLen && validStream([]b
 
 func validStream(b []byte) bool {
 	for _, c := range b {
-		switch {
-		case '0' <= c && c <= '9':
-		case c < 'a' || c > 'z' || c == 'i' || c == 'l' || c == 'o' || c == 'u':
+		if !base32[c] {
 			return false
 		}
 	}
 	return true
+}
+
+var base32 = [256]bool{
+	'0': true, '1': true, '2': true, '3': true, '4': true, '5': true, '6': true, '7': true, '8': true, '9': true,
+	'a': true, 'b': true, 'c': true, 'd': true, 'e': true, 'f': true, 'g': true, 'h': true, 'j': true, 'k': true, 'm': true,
+	'n': true, 'p': true, 'q': true, 'r': true, 's': true, 't': true, 'v': true, 'w': true, 'x': true, 'y': true, 'z': true,
 }
 
 // ID names one record for ever.

@@ -162,7 +162,7 @@ func scalarEnd(b []byte, i int) int {
 
 // nest remembers which of the open brackets are objects, a bit each.
 type nest struct {
-	objects    [MaxDepth/64 + 1]uint64
+	objects    [MaxDepth/64 + 1]uint64 // room for a whole line too
 	depth, max int
 }
 
@@ -258,22 +258,24 @@ func closeEnd(b []byte, i int, n *nest) int {
 // Numbers and escapes keep their text; what may not stand raw in a line is escaped,
 // and bytes that are not UTF-8 become U+FFFD. When src is not exactly one value, or
 // nested deeper than MaxDepth, it returns dst and false.
-func AppendJSON(dst, src []byte) (out []byte, ok bool) {
-	end := valueEnd(src, 0, MaxDepth)
+func AppendJSON(dst, src []byte) (out []byte, ok bool) { return appendJSON(dst, src, MaxDepth) }
+
+func appendJSON(dst, src []byte, max int) (out []byte, ok bool) {
+	end := valueEnd(src, 0, max)
 	if end < 0 || spaceEnd(src, end) != len(src) {
 		return dst, false
 	}
-	for i := 0; i < end; {
+	for i := spaceEnd(src, 0); i < end; {
 		start := i
 		if src[i] == '"' {
 			i = stringEnd(src, i+1) + 1
 			dst = appendClean(dst, src[start:i])
-			continue
+		} else {
+			for i < end && src[i] > ' ' && src[i] != '"' {
+				i++
+			}
+			dst = append(dst, src[start:i]...)
 		}
-		for i < end && src[i] > ' ' && src[i] != '"' {
-			i++
-		}
-		dst = append(dst, src[start:i]...)
 		i = spaceEnd(src, i)
 	}
 	return dst, true

@@ -12,7 +12,7 @@ type Line struct {
 	Seq         uint64
 	Source      Text
 	Type        Text
-	Stamp       Text      // the attribute "time" as it stands, RFC 3339
+	Stamp       Text      // the attribute "time" as it stands, RFC 3339 without escapes
 	Time        time.Time // the same, in UTC
 	Subject     Text
 	Traceparent Text
@@ -89,6 +89,17 @@ func AppendFrame(dst, line []byte) (frame []byte, ok bool) {
 		return dst, false
 	}
 	return l.AppendBody(dst), true
+}
+
+// AppendLine appends a line as it may be shown, with its line feed: that of Append as
+// it is, that of another program without white space and with what no line of ours
+// holds raw escaped.
+func AppendLine(dst, line []byte) ([]byte, error) {
+	if _, err := Scan(line); err != nil {
+		return dst, err
+	}
+	dst, _ = appendJSON(dst, line, MaxDepth+2) // line, data, body
+	return append(dst, '\n'), nil
 }
 
 // Parse makes a Record of a line. The body of a record that Append wrote comes back as

@@ -1,6 +1,9 @@
 package record
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 // member is a member that Scan knows. Each object's stand together, in the order in
 // which Append writes them.
@@ -118,6 +121,9 @@ func (s *scanner) identify(l *Line, version, id Text) {
 		l.Stream, l.Epoch, l.Seq, ok = splitID([]byte(id.String())) // perhaps with escapes
 	}
 	s.check(ok, "id is not stream/epoch/sequence")
+	if bytes.IndexByte(l.Stamp, '\\') >= 0 {
+		l.Stamp = Text(l.Stamp.String())
+	}
 	sec, nsec, ok := parseTime(l.Stamp)
 	s.check(ok, "time is not RFC 3339")
 	l.Time = time.Unix(sec, nsec).UTC()

@@ -156,7 +156,11 @@ func (s *scanner) text() Text {
 		return nil
 	}
 	start := s.i + 1
-	if !s.step(stringEnd(s.b, start), "not a string") {
+	end := plainEnd(s.b, start)
+	if end >= len(s.b) || s.b[end] != '"' {
+		end = stringEnd(s.b, end)
+	}
+	if !s.step(end, "not a string") {
 		return nil
 	}
 	s.i++

@@ -240,6 +240,23 @@ func TestAppendFrame(t *testing.T) {
 	}
 }
 
+func TestAppendLine(t *testing.T) {
+	deep := strings.Repeat("[", MaxDepth) + strings.Repeat("]", MaxDepth)
+	for in, want := range map[string]string{
+		string(Append(nil, downcase())):                            string(Append(nil, downcase())),
+		testHead + `,"data":{}}`:                                   testHead + `,"data":{}}` + "\n",
+		testHead + ",\t\"data\" : { \"path\":\"\u202e \x7f\" }\r}": testHead + `,"data":{"path":"\u202e \u007f"}}` + "\n",
+		testHead + `,"data":{"body":` + deep + `}}`:                testHead + `,"data":{"body":` + deep + `}}` + "\n",
+	} {
+		if got, err := AppendLine([]byte("x"), []byte(in)); err != nil || string(got) != "x"+want {
+			t.Errorf("AppendLine(%q) = %q, %v, want %q", in, got, err, want)
+		}
+	}
+	if got, err := AppendLine([]byte("x"), []byte(`{"gap":{}}`)); !errors.Is(err, ErrMalformed) || string(got) != "x" {
+		t.Errorf("AppendLine(no record) = %q, %v", got, err)
+	}
+}
+
 func TestService(t *testing.T) {
 	for in, want := range map[string]string{`/a`: "a", `\/a`: "a", `\u002fa`: "a", `\u002Fa/b`: "a/b", `a`: "a", `/`: ""} {
 		if l := (Line{Source: Text(in)}); l.Service().String() != want {
@@ -270,6 +287,7 @@ func FuzzScan(f *testing.F) {
 	}
 	f.Add([]byte(`{"data":{"status":200,"method":"GET","\u0073tatus":1},"type":"earshot.http.v1",` + testAttrs + `}`))
 	f.Add([]byte(`{"data":{"status":-0,"body":null,"x":[]} , "type":"earshot.http.v1",` + testAttrs + `}`))
+	f.Add([]byte(strings.Replace(testHead, "2026-", `2026\u002d`, 1) + `,"data":{}}`))
 	f.Add([]byte(`{"a":{},"subject":null,` + testAttrs + `,"type":"\ud800","data":"x"}`))
 	f.Add([]byte(testHead + `,"data":{"path":"\/\ud83d\ude00\udc00","open":true,"us":1e3}}` + "\r\n"))
 	f.Add([]byte(testHead + `,"data":{"body":` + strings.Repeat("[", MaxDepth) + strings.Repeat("]", MaxDepth) + `}}`))
