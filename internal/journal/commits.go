@@ -208,6 +208,26 @@ func compare(a, b string) int {
 	return 0
 }
 
+// Merge takes over what another directory's stores have committed.
+func (c *Commits) Merge(from *Commits) {
+	from.mu.Lock()
+	defer from.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, s := range from.stores {
+		if c.stores[id] == nil {
+			if len(c.stores) >= MaxStores {
+				continue
+			}
+			c.stores[id], c.next[id] = s, map[record.Run]uint64{}
+		}
+		for run, next := range from.next[id] {
+			c.next[id][run] = max(c.next[id][run], next)
+		}
+		c.dirty = true
+	}
+}
+
 // Save writes the file if anything changed.
 func (c *Commits) Save() error {
 	c.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"iter"
 	"strconv"
 	"time"
 
@@ -75,6 +76,9 @@ func (e *Entry) Count() uint64 {
 	}
 	return 0
 }
+
+// Records iterates over the lines of a batch, each with its line feed.
+func (e *Entry) Records() iter.Seq[[]byte] { return bytes.Lines(e.Lines) }
 
 // Cursor is where a log stands in one run: it holds Began to Next-1.
 type Cursor struct {

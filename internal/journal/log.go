@@ -160,7 +160,7 @@ func (l *Log) replay(e *Entry) {
 	case KindBatch, KindGap:
 		c := l.cursor(e.Run, e.First)
 		c.Next = max(c.Next, e.Last+1)
-		if e.Kind == KindGap && c.Service == "" {
+		if c.Service == "" {
 			c.Service = e.Service
 		}
 	}

@@ -246,7 +246,7 @@ func (s *Stream) takeLocked() {
 		w.held = append(w.held, newEpoch(s.run, s.service, BootID(), time.Now()))
 	}
 	raw := AppendBatch(make([]byte, 0, MaxHeader+len(s.lines)), s.run, s.first, s.count, s.lines)
-	w.held = append(w.held, Entry{Kind: KindBatch, Run: s.run, First: s.first, Last: s.next - 1,
+	w.held = append(w.held, Entry{Kind: KindBatch, Run: s.run, First: s.first, Last: s.next - 1, Service: s.service,
 		Lines: raw[len(raw)-len(s.lines):], Raw: raw})
 	w.Stats.Held.Add(int64(len(raw)))
 	s.count = 0
@@ -279,7 +279,7 @@ func (w *Writer) dropLocked(i int) {
 	}
 	w.Stats.Held.Add(-int64(len(e.Raw)))
 	w.Stats.Lost.Add(e.Count())
-	*e = NewGap(e.Run, "", e.First, e.Last, "not written: no room on disk and in memory")
+	*e = NewGap(e.Run, e.Service, e.First, e.Last, "not written: no room on disk and in memory")
 }
 
 // handLocked gives the feeds what they do not have yet.
@@ -501,6 +501,22 @@ func (w *Writer) finish() error {
 		return err
 	}
 	return w.sync()
+}
+
+// Next is the number after the last of run that a reader can have: in a file, or held in
+// memory and handed on. It is 0 for a run of another opening.
+func (w *Writer) Next(run record.Run) (next uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.held[:w.handed] {
+		if e := &w.held[i]; e.Run == run && (e.Kind == KindBatch || e.Kind == KindGap) {
+			next = e.Last + 1
+		}
+	}
+	if c, ok := w.log.Cursor(run); ok {
+		next = max(next, c.Next)
+	}
+	return next
 }
 
 // Read is Log.Read, and beyond what is in a file what is held in memory.

@@ -1,0 +1,127 @@
+package publisher
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/earshot-mq/earshot/internal/journal"
+)
+
+// adopted is a journal that a process of the same role has left. It is served under its
+// own streams' ids, never written, and removed when every store has all of it.
+type adopted struct {
+	claim *journal.Claim
+	log   *journal.Log
+}
+
+// maxAdopted is how many journals are taken over at a time; the rest waits for its turn.
+const maxAdopted = 64
+
+// adopt takes over journals whose owner is gone.
+func (p *Publisher) adopt() {
+	p.mu.Lock()
+	room := maxAdopted - len(p.adopted)
+	p.mu.Unlock()
+	claims, err := journal.TakeFree(p.o.Dir, room)
+	if err != nil {
+		p.o.Logger.Warn("journals left behind can't be looked for", "error", err)
+	}
+	for _, c := range claims {
+		a, err := p.openAdopted(c)
+		if err != nil {
+			p.o.Logger.Error("journal left behind can't be read", "dir", c.Dir, "error", err)
+			continue
+		}
+		p.o.Logger.Info("journal adopted", "dir", c.Dir, "bytes", a.log.Bytes())
+		p.mu.Lock()
+		p.adopted = append(p.adopted, a)
+		p.roster++
+		p.mu.Unlock()
+	}
+}
+
+func (p *Publisher) openAdopted(c *journal.Claim) (*adopted, error) {
+	log, err := journal.Open(c.Dir, journal.Options{ReadOnly: true, Logger: p.o.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("publisher: adopt: %w", err)
+	}
+	if _, err := journal.EndRuns(log, filepath.Join(c.Dir, "last")); err != nil {
+		return nil, fmt.Errorf("publisher: adopt: %w", err)
+	}
+	p.commits.Merge(journal.OpenCommits(filepath.Join(c.Dir, "cursors")))
+	return &adopted{claim: c, log: log}, nil
+}
+
+func (p *Publisher) adoptedBytes() (sum int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, a := range p.adopted {
+		sum += a.log.Bytes()
+	}
+	return sum
+}
+
+// dropDrained removes the adopted journals that every store has whole and, past the
+// bound, the oldest ones.
+func (p *Publisher) dropDrained() {
+	over := p.log.Bytes() + p.adoptedBytes() - p.o.MaxBytes
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	kept := p.adopted[:0]
+	for _, a := range p.adopted {
+		missing := p.missing(a)
+		drop := missing == 0 || over > 0 && p.o.Policy == DropOldest
+		if !drop {
+			kept = append(kept, a)
+			continue
+		}
+		over -= a.log.Bytes()
+		if missing > 0 {
+			p.dropped.Add(missing)
+		}
+		p.o.Logger.Info("adopted journal removed", "dir", a.claim.Dir, "lost", missing)
+		if err := a.claim.Remove(); err != nil {
+			p.o.Logger.Warn("adopted journal not removed", "dir", a.claim.Dir, "error", err)
+		}
+		p.roster++
+	}
+	clear(p.adopted[len(kept):])
+	p.adopted = kept
+}
+
+// missing is how many of an adopted journal's records not every store has.
+func (p *Publisher) missing(a *adopted) (n uint64) {
+	for _, c := range a.log.Runs() {
+		next, _ := p.committed(c.Run())
+		if next < c.Next {
+			n += c.Next - max(next, a.log.Oldest(c.Run()))
+		}
+	}
+	return n
+}
+
+// Bounds of the default bound.
+const (
+	minBound = 256 << 20
+	maxBound = 16 << 30
+)
+
+// DefaultBound is a tenth of the file system that dir is on, at least 256 MiB and at
+// most 16 GiB, and never more than leaves a twentieth of it free.
+func DefaultBound(dir string) (int64, error) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return 0, fmt.Errorf("publisher: size of the file system of %s: %w", dir, err)
+	}
+	size, free := int64(fs.Blocks)*fs.Bsize, int64(fs.Bavail)*fs.Bsize
+	bound := min(max(size/10, minBound), maxBound)
+	return max(min(bound, free-size/20), 4<<20), nil
+}
+
+// Cursors lists the stores that have committed, for people.
+func (p *Publisher) Cursors() []journal.Store { return p.commits.List() }
+
+// ForgetCursor drops the cursor of the store with this id or name.
+func (p *Publisher) ForgetCursor(idOrName string) bool { return p.commits.Forget(idOrName) }

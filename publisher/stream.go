@@ -1,0 +1,116 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/publisher/record"
+)
+
+// Stream is one service's records of this process.
+type Stream struct {
+	p      *Publisher
+	s      *journal.Stream
+	source string
+}
+
+// Service is the service's name.
+func (s *Stream) Service() string { return s.s.Service() }
+
+// Mark is "stream/epoch": the value of Earshot-Record before a number is given.
+func (s *Stream) Mark() string { return s.s.Run().String() }
+
+var tails = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
+
+// Publish records rs, in this order and with consecutive numbers, and returns when they
+// are in the journal or, while it can't be written, held in memory. Their ID is set,
+// and Source and Time when they are empty. From numbering on a cancelled ctx changes
+// nothing; one that is done already is an error. ErrClosed after Run has ended.
+func (s *Stream) Publish(ctx context.Context, rs ...*record.Record) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("publisher: publish: %w", err)
+	}
+	if len(rs) == 1 {
+		return s.publishOne(rs[0])
+	}
+	encoded := make([][]byte, len(rs))
+	for i, r := range rs {
+		s.complete(r)
+		encoded[i] = record.AppendTail(nil, r)
+	}
+	return s.number(rs, encoded)
+}
+
+func (s *Stream) publishOne(r *record.Record) error {
+	s.complete(r)
+	buf := tails.Get().(*[]byte)
+	*buf = record.AppendTail((*buf)[:0], r)
+	err := s.number([]*record.Record{r}, [][]byte{*buf})
+	if cap(*buf) <= 64<<10 {
+		tails.Put(buf)
+	}
+	return err
+}
+
+func (s *Stream) complete(r *record.Record) {
+	if r.Source == "" {
+		r.Source = s.source
+	}
+	if r.Time.IsZero() {
+		r.Time = time.Now()
+	}
+}
+
+func (s *Stream) number(rs []*record.Record, encoded [][]byte) error {
+	first, err := s.s.Append(encoded...)
+	if err != nil {
+		if errors.Is(err, journal.ErrClosed) {
+			err = ErrClosed
+		}
+		return fmt.Errorf("publisher: %s: %w", s.Service(), err)
+	}
+	run := s.s.Run()
+	for i, r := range rs {
+		r.ID = record.ID{Run: run, Seq: first + uint64(i)}
+	}
+	return nil
+}
+
+// Reserve makes sure that there is room for one record of the largest size, as the
+// journal's policy wants it, and is called before a handler runs. release gives the
+// room back, after Publish. ErrFull: there is none, and the request has to be refused.
+func (s *Stream) Reserve(ctx context.Context) (release func(), err error) {
+	p := s.p
+	if p.o.Policy == DropOldest {
+		return func() {}, nil
+	}
+	deadline := time.Now()
+	if p.o.Policy == Block {
+		deadline = deadline.Add(blockFor)
+	}
+	for !p.reserve() {
+		wait := min(time.Until(deadline), 20*time.Millisecond)
+		if wait <= 0 {
+			return nil, fmt.Errorf("publisher: %s: %w", s.Service(), ErrFull)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("publisher: %s: %w", s.Service(), errors.Join(ErrFull, ctx.Err()))
+		case <-time.After(wait):
+		}
+	}
+	return func() { p.reserved.Add(-reserveFor) }, nil
+}
+
+func (p *Publisher) reserve() bool {
+	used := p.reserved.Add(reserveFor) + p.log.Bytes() + p.writer.Stats.Held.Load()
+	if used <= p.o.MaxBytes {
+		return true
+	}
+	p.reserved.Add(-reserveFor)
+	return false
+}
