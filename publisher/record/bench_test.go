@@ -47,3 +47,12 @@ func BenchmarkAppendFrame(b *testing.B) {
 		buf, _ = AppendFrame(buf[:0], line)
 	}
 }
+
+func BenchmarkAppendJSON(b *testing.B) {
+	line := Append(nil, downcase())
+	buf := make([]byte, 0, 1024)
+	b.ReportAllocs()
+	for b.Loop() {
+		buf, _ = AppendJSON(buf[:0], line)
+	}
+}

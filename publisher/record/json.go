@@ -265,18 +265,24 @@ func appendJSON(dst, src []byte, max int) (out []byte, ok bool) {
 	if end < 0 || spaceEnd(src, end) != len(src) {
 		return dst, false
 	}
-	for i := spaceEnd(src, 0); i < end; {
-		start := i
-		if src[i] == '"' {
+	clean := cleanRun(src[:end]) == end
+	from := spaceEnd(src, 0) // what is not yet in dst
+	for i := from; i < end; {
+		switch {
+		case src[i] == '"' && clean:
 			i = stringEnd(src, i+1) + 1
-			dst = appendClean(dst, src[start:i])
-		} else {
-			for i < end && src[i] > ' ' && src[i] != '"' {
-				i++
-			}
-			dst = append(dst, src[start:i]...)
+		case src[i] == '"':
+			start := i
+			i = stringEnd(src, i+1) + 1
+			dst = appendClean(append(dst, src[from:start]...), src[start:i])
+			from = i
+		case src[i] <= ' ':
+			dst = append(dst, src[from:i]...)
+			i = spaceEnd(src, i)
+			from = i
+		default:
+			i++
 		}
-		i = spaceEnd(src, i)
 	}
-	return dst, true
+	return append(dst, src[from:end]...), true
 }

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"time"
 )
 
@@ -92,11 +93,14 @@ func AppendFrame(dst, line []byte) (frame []byte, ok bool) {
 }
 
 // AppendLine appends a line as it may be shown, with its line feed: that of Append as
-// it is, that of another program without white space and with what no line of ours
-// holds raw escaped.
+// it is, that of another program with what no line of ours holds raw escaped.
 func AppendLine(dst, line []byte) ([]byte, error) {
 	if _, err := Scan(line); err != nil {
 		return dst, err
+	}
+	line = bytes.TrimSuffix(line, []byte{'\n'})
+	if bytes.IndexByte(line, '\t') < 0 && bytes.IndexByte(line, '\r') < 0 && cleanRun(line) == len(line) {
+		return append(append(dst, line...), '\n'), nil
 	}
 	dst, _ = appendJSON(dst, line, MaxDepth+2) // line, data, body
 	return append(dst, '\n'), nil
