@@ -89,6 +89,13 @@ func (f *Format) String() string {
 // Append appends the line of a record. What is no record is shown as malformed, with
 // its bytes.
 func (f *Format) Append(dst, line []byte) []byte {
+	if f.kind == jsonLines {
+		out, err := record.AppendLine(dst, line)
+		if err != nil {
+			return f.malformed(dst, line)
+		}
+		return out
+	}
 	l, err := record.Scan(line)
 	if err != nil {
 		return f.malformed(dst, line)
@@ -96,9 +103,6 @@ func (f *Format) Append(dst, line []byte) []byte {
 	switch f.kind {
 	case message:
 		return f.message(dst, &l)
-	case jsonLines:
-		dst, _ = record.AppendLine(dst, line)
-		return dst
 	case logfmt:
 		return f.logfmt(dst, &l)
 	case templated:

@@ -78,25 +78,22 @@ func value(dst, text []byte) []byte {
 // logfmtBody appends the body: text with its own characters, JSON as text.
 func (f *Format) logfmtBody(dst []byte, l *record.Line) []byte {
 	const key = " body="
-	if l.IsHTTP {
-		if l.BodyKind() == record.BodyText {
-			return f.pair(dst, key, l.BodyText())
+	raw := l.Body
+	if !l.IsHTTP {
+		var ok bool
+		if f.scratch, ok = l.AppendMessage(f.scratch[:0]); ok {
+			return value(append(dst, key...), f.scratch)
 		}
-		return f.logfmtJSON(dst, key, l.Body)
+		raw = l.Data
 	}
-	var ok bool
-	if f.scratch, ok = l.AppendMessage(f.scratch[:0]); ok {
-		return value(append(dst, key...), f.scratch)
-	}
-	return f.logfmtJSON(dst, key, l.Data)
-}
-
-func (f *Format) logfmtJSON(dst []byte, key string, raw []byte) []byte {
-	if raw == nil {
+	switch {
+	case raw == nil:
 		return dst
+	case raw[0] == '"':
+		return f.pair(dst, key, record.Text(raw[1:len(raw)-1]))
 	}
 	var ok bool
-	if f.scratch, ok = record.AppendJSON(f.scratch[:0], raw); !ok {
+	if f.scratch, ok = record.AppendJSON(f.scratch[:0], raw); !ok { // data one deeper than a body may be
 		f.scratch = append(f.scratch, raw...)
 	}
 	return value(append(dst, key...), f.scratch)
