@@ -225,6 +225,7 @@ func (s *Subscriber) handle(ev *event, now time.Time) {
 	case feed.EventHead:
 		t.offers(ev.From, ev.Offers, ev.Live, now)
 	case feed.EventWelcome:
+		t.reset(ev.From) // whatever was asked for before was not heard
 		t.offers(ev.From, ev.Offers, false, now)
 		s.recommit(ev.Offers)
 	case feed.EventEnd:

@@ -406,7 +406,7 @@ func (f *Follower) say() {
 	cmds := f.cmds.take(nil)
 	for _, c := range cmds {
 		if f.hello != helloDone && c.verb != verbCommit {
-			continue // void: EventReset was told, EventWelcome will be
+			continue // void: EventWelcome begins anew
 		}
 		if err := f.dealer.Send([]byte(c.verb), c.body); err != nil && f.hello == helloDone {
 			f.reset()

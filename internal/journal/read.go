@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/earshot-mq/earshot/publisher/record"
 )
@@ -224,12 +225,13 @@ func (l *Log) Changed() <-chan struct{} {
 
 // Reader reads a store in order of arrival. It is for one goroutine.
 type Reader struct {
-	l   *Log
-	n   uint64 // the next arrival to be given
-	s   *segment
-	f   *os.File
-	off int64
-	at  uint64 // the arrival at off, once an arrival line before it was read
+	l    *Log
+	n    uint64 // the next arrival to be given
+	s    *segment
+	f    *os.File
+	off  int64
+	at   uint64    // the arrival at off, once an arrival line before it was read
+	came time.Time // of that line
 }
 
 // Reader begins at arrival n, or at the oldest one that is there.
@@ -249,8 +251,7 @@ func (r *Reader) Close() error {
 }
 
 // Read gives batches and gaps in order of arrival: n is the number of the entry's
-// first record (a gap has one), at the time when the append that brought it was
-// made. The first entry may begin below the reader's position. It returns nil when it
+// first record (a gap has one), and Entry.Time is when it came. The first entry may begin below the reader's position. It returns nil when it
 // has given all there is; wait for Changed then. f must not keep the entry, and an
 // error of it ends the read before that entry.
 func (r *Reader) Read(f func(e *Entry, n uint64) error) error {
@@ -274,8 +275,9 @@ func (r *Reader) Read(f func(e *Entry, n uint64) error) error {
 func (r *Reader) readTo(end int64, f func(e *Entry, n uint64) error) error {
 	err := scan(r.f, r.off, end, func(e *Entry, off int64) error {
 		if e.Kind == KindArrival {
-			r.at = e.N
+			r.at, r.came = e.N, e.Time
 		}
+		e.Time = r.came
 		after := r.at + e.Count()
 		if after > r.n && (e.Kind == KindBatch || e.Kind == KindGap) {
 			if err := f(e, r.at); err != nil {
