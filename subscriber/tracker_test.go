@@ -1,0 +1,324 @@
+package subscriber
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/earshot-mq/earshot/internal/feed"
+	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/publisher/record"
+)
+
+var testRun = record.Run{Stream: "q7k3v9x2m1t8w", Epoch: 1 << 60}
+
+// shop is a peer that notes what it is asked for.
+type shop struct {
+	name string
+	said []string
+}
+
+func (s *shop) Fetch(_ record.Run, from uint64, _ int64) { s.say("fetch %d", from) }
+func (s *shop) Credit(record.Run, int64)                 {}
+func (s *shop) Stop(record.Run)                          { s.say("stop") }
+func (s *shop) say(f string, a ...any)                   { s.said = append(s.said, fmt.Sprintf(f, a...)) }
+
+// heard returns what was said since the last call.
+func (s *shop) heard() string {
+	said := s.said
+	s.said = nil
+	return fmt.Sprint(said)
+}
+
+type noCursors map[record.Run]journal.Cursor
+
+func (c noCursors) Cursor(run record.Run) (journal.Cursor, bool) { x, ok := c[run]; return x, ok }
+
+// bench is a tracker whose entries are collected, on a clock of its own.
+type bench struct {
+	*tracker
+	t     *testing.T
+	now   time.Time
+	store noCursors
+	got   []string
+}
+
+func newBench(t *testing.T) *bench {
+	store := noCursors{}
+	return &bench{tracker: newTracker(store, false, &Stats{}, slog.New(slog.DiscardHandler)), t: t, now: time.Unix(1e9, 0), store: store}
+}
+
+func offer(oldest, last uint64) []feed.Offer {
+	return []feed.Offer{{Run: testRun, Service: "downcase", Oldest: oldest, Last: last}}
+}
+
+func entry(first, last uint64) []journal.Entry {
+	var lines []byte
+	for n := first; n <= last; n++ {
+		lines = fmt.Appendf(lines, "{\"id\":%d}\n", n)
+	}
+	raw := journal.AppendBatch(nil, testRun, first, int(last-first+1), lines)
+	return []journal.Entry{{Kind: journal.KindBatch, Run: testRun, First: first, Last: last, Lines: raw[len(raw)-len(lines):], Raw: raw}}
+}
+
+func (b *bench) live(p peer, first, last uint64) { b.batches(p, entry(first, last), true, 1, b.now) }
+func (b *bench) data(p peer, first, last uint64) { b.batches(p, entry(first, last), false, 1, b.now) }
+func (b *bench) head(p peer, oldest, last uint64) {
+	b.offers(p, offer(oldest, last), true, b.now)
+}
+func (b *bench) welcome(p peer, o []feed.Offer) { b.reset(p); b.offers(p, o, false, b.now) }
+
+// wrote is what was appended since the last call, and checks that it continues.
+func (b *bench) wrote() (got string) {
+	for _, e := range b.take() {
+		c := b.store[e.Run]
+		if c.Next != 0 && c.Next != e.First {
+			b.t.Errorf("appended %d to %d at %d", e.First, e.Last, c.Next)
+		}
+		b.store[e.Run] = journal.Cursor{Stream: e.Run.Stream, Epoch: e.Run.Epoch, Next: e.Last + 1}
+		if e.Kind == journal.KindGap {
+			got += fmt.Sprintf("gap %d-%d ", e.First, e.Last)
+		} else {
+			got += fmt.Sprintf("%d-%d ", e.First, e.Last)
+		}
+	}
+	return got
+}
+
+func (b *bench) want(what, got, want string) {
+	b.t.Helper()
+	if got != want {
+		b.t.Errorf("%s: %q, want %q", what, got, want)
+	}
+}
+
+func TestTrackerMendsWhatTheFeedDropped(t *testing.T) {
+	b, p := newBench(t), &shop{}
+	b.welcome(p, offer(1, 10))
+	b.want("first contact", p.heard(), "[fetch 1]")
+	b.data(p, 1, 10)
+	b.live(p, 11, 12)
+	b.want("joined", b.wrote(), "1-10 11-12 ")
+	b.want("joined", p.heard(), "[stop]")
+	b.live(p, 15, 16)
+	b.want("above what is wanted", b.wrote(), "")
+	b.want("HEAD tells of it", p.heard(), "[]")
+	b.head(p, 1, 16)
+	b.want("HEAD", p.heard(), "[fetch 13]")
+	b.data(p, 13, 16)
+	b.data(p, 13, 16)
+	b.live(p, 16, 18)
+	b.want("mended, overlaps cut", b.wrote(), "13-16 17-18 ")
+	b.want("mended", p.heard(), "[stop]")
+	b.head(p, 1, 18)
+	b.want("nothing missing", p.heard(), "[]")
+}
+
+func TestTrackerStopsAtHeadWhenNothingIsLive(t *testing.T) {
+	b, p := newBench(t), &shop{}
+	b.welcome(p, offer(1, 3))
+	b.data(p, 1, 3)
+	b.head(p, 1, 3)
+	b.want("in step", p.heard(), "[fetch 1 stop]")
+}
+
+func TestTrackerGaps(t *testing.T) {
+	t.Run("trimmed by the only source", func(t *testing.T) {
+		b, p := newBench(t), &shop{}
+		b.store[testRun] = journal.Cursor{Next: 5}
+		b.welcome(p, offer(20, 30))
+		b.want("asks", p.heard(), "[fetch 5]")
+		b.trimmed(p, testRun, 5, 19, "dropped", b.now)
+		b.data(p, 20, 30)
+		b.want("gap, then the rest", b.wrote(), "gap 5-19 20-30 ")
+	})
+	t.Run("another source has it", func(t *testing.T) {
+		b, p, q := newBench(t), &shop{}, &shop{}
+		b.store[testRun] = journal.Cursor{Next: 5}
+		b.welcome(p, offer(20, 30))
+		b.want("asks the first", p.heard(), "[fetch 5]")
+		b.welcome(q, offer(1, 30))
+		b.trimmed(p, testRun, 5, 19, "dropped", b.now)
+		b.want("no gap", b.wrote(), "")
+		b.want("leaves the first", p.heard(), "[stop]")
+		b.want("asks the second", q.heard(), "[fetch 5]")
+	})
+	t.Run("another source is away for a minute", func(t *testing.T) {
+		b, p, q := newBench(t), &shop{}, &shop{}
+		b.store[testRun] = journal.Cursor{Next: 5}
+		b.welcome(q, offer(1, 30))
+		b.silent(q, b.now)
+		b.welcome(p, offer(20, 30))
+		b.trimmed(p, testRun, 5, 19, "dropped", b.now)
+		b.want("waits", b.wrote(), "")
+		b.now = b.now.Add(time.Minute)
+		b.tick(b.now)
+		b.want("a minute later", b.wrote(), "gap 5-19 ")
+	})
+	t.Run("died with records in memory", func(t *testing.T) {
+		b, p := newBench(t), &shop{}
+		o := offer(1, 10)
+		o[0].Ended, o[0].Given = true, 14
+		b.welcome(p, o)
+		b.data(p, 1, 10)
+		b.ended(p, testRun, 10, 14, b.now)
+		b.want("the count is exact", b.wrote(), "1-10 gap 11-14 ")
+		b.head(p, 1, 10)
+		b.tick(b.now)
+		b.want("done", b.wrote()+p.heard(), "[fetch 1]")
+	})
+	t.Run("the publisher lost what was heard", func(t *testing.T) {
+		b, p := newBench(t), &shop{}
+		b.welcome(p, offer(1, 5))
+		b.data(p, 1, 5)
+		b.live(p, 6, 7)
+		b.head(p, 1, 20) // 8 to 20 were dropped on the way
+		b.silent(p, b.now)
+		p.heard()
+		o := offer(1, 9)
+		o[0].Ended, o[0].Given = true, 9
+		b.welcome(p, o)
+		b.want("asks for the rest", p.heard(), "[fetch 8]")
+		b.data(p, 8, 9)
+		b.ended(p, testRun, 9, 9, b.now)
+		b.want("what was heard of and is nowhere", b.wrote(), "1-5 6-7 8-9 gap 10-20 ")
+	})
+	t.Run("what a store has beyond the publisher is kept", func(t *testing.T) {
+		b, p := newBench(t), &shop{}
+		b.welcome(p, offer(1, 5))
+		b.data(p, 1, 5)
+		b.live(p, 6, 20)
+		b.silent(p, b.now)
+		o := offer(1, 9)
+		o[0].Ended, o[0].Given = true, 9
+		b.welcome(p, o)
+		b.tick(b.now)
+		b.want("no gap, nothing twice", b.wrote(), "1-5 6-20 ")
+	})
+}
+
+func TestTrackerStranded(t *testing.T) {
+	b, p := newBench(t), &shop{}
+	b.welcome(p, offer(1, 5))
+	b.head(p, 1, 9)
+	b.silent(p, b.now)
+	if n := b.tick(b.now.Add(time.Second)); n != 0 {
+		t.Errorf("stranded at once: %d", n)
+	}
+	if n := b.tick(b.now.Add(2 * time.Minute)); n != 9 {
+		t.Errorf("stranded %d, want 9", n)
+	}
+	b.want("never a gap", b.wrote(), "")
+	p.heard()
+	b.welcome(p, offer(1, 9))
+	b.want("offered again", p.heard(), "[fetch 1]")
+}
+
+func TestTrackerTooSlowForTheFeed(t *testing.T) {
+	b, p := newBench(t), &shop{}
+	b.welcome(p, offer(1, 1))
+	b.data(p, 1, 1)
+	b.head(p, 1, 1)
+	n := uint64(1)
+	for range slowRepairs {
+		b.now = b.now.Add(time.Second)
+		b.head(p, 1, n+5)
+		b.data(p, n+1, n+5)
+		n += 5
+		b.live(p, n, n)
+	}
+	b.wrote()
+	if s := b.runs[testRun]; s.from == nil {
+		t.Error("back on the live feed at once")
+	}
+	b.now = b.now.Add(time.Minute)
+	b.live(p, n+1, n+1)
+	if s := b.runs[testRun]; s.from != nil {
+		t.Error("still on FETCH after a minute")
+	}
+}
+
+func TestTrackerRewinds(t *testing.T) {
+	b, p := newBench(t), &shop{}
+	b.welcome(p, offer(1, 5))
+	b.data(p, 1, 5)
+	b.wrote()
+	b.live(p, 6, 9)
+	b.rewind()
+	p.heard()
+	b.head(p, 1, 9)
+	b.want("asks again", p.heard(), "[fetch 6]")
+	b.data(p, 6, 9)
+	b.want("once", b.wrote(), "6-9 ")
+}
+
+// TestTrackerConverges drops, repeats and reorders everything that may be, and asks
+// that what was appended is 1 to the end, once.
+func TestTrackerConverges(t *testing.T) {
+	for seed := range uint64(200) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		b, p := newBench(t), &shop{}
+		last := uint64(0)
+		fetching, next := false, uint64(0)
+		serve := func() {
+			for _, s := range p.said {
+				if _, err := fmt.Sscanf(s, "fetch %d", &next); err == nil {
+					fetching = true
+				} else {
+					fetching = false
+				}
+			}
+			p.said = nil
+		}
+		b.welcome(p, offer(1, 0))
+		for range 300 {
+			b.now = b.now.Add(100 * time.Millisecond)
+			switch rnd.IntN(7) {
+			case 0, 1, 2:
+				first := last + 1
+				last += 1 + rnd.Uint64N(5)
+				if rnd.IntN(3) > 0 {
+					b.live(p, first, last)
+				}
+			case 3:
+				if last > 0 {
+					b.live(p, 1+rnd.Uint64N(last), last) // an old message again
+				}
+			case 4:
+				b.head(p, 1, last)
+			case 5:
+				b.tick(b.now)
+			case 6:
+				if rnd.IntN(5) == 0 {
+					b.silent(p, b.now)
+					fetching = false
+					p.said = nil
+					b.welcome(p, offer(1, last))
+				}
+			}
+			serve()
+			if fetching && next <= last && rnd.IntN(2) == 0 {
+				to := min(last, next+rnd.Uint64N(10))
+				b.data(p, next, to)
+				next = to + 1
+				serve()
+			}
+			b.wrote()
+		}
+		for range 20 {
+			b.now = b.now.Add(time.Second)
+			b.head(p, 1, last)
+			serve()
+			if fetching && next <= last {
+				b.data(p, next, last)
+				next = last + 1
+			}
+			b.wrote()
+		}
+		if got := b.store[testRun].Next; last > 0 && got != last+1 {
+			t.Fatalf("seed %d: stored up to %d, want %d", seed, got, last+1)
+		}
+	}
+}
