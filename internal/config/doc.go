@@ -1,0 +1,22 @@
+// Package config reads what people write to tell Earshot what to do: a strict YAML
+// file, EARSHOT_* variables and flags. It is the only package that imports a YAML
+// library.
+//
+// Decode and DecodeFile put YAML into structs. Fields are named by their `yaml:"key"`
+// tag; a field without one is no part of the file. A key that nobody knows, a key twice,
+// a value of another type or out of range are errors, all of them reported together,
+// each with its line, its path and, where a name is near to a known one, that name:
+//
+//	earshot.yaml:12: unknown key "upstreem" in routes[0]; did you mean "upstream"?
+//
+// Nothing is guessed: text where a number is wanted, a number where text is wanted, a
+// single value where a list is wanted and a key without a value are all refused. A
+// time.Duration is written with its unit (5s, 100ms, 7d), a Size in bytes or with one
+// (64KiB, 10GB), a netip.Prefix may be a single address. Aliases are followed; merge
+// keys, tags and a second document are refused.
+//
+// # Errors
+//
+// ErrInvalid: the text can't be used; errors.As finds an *Error for the place. A file
+// that can't be read is the operating system's error.
+package config
