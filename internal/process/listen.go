@@ -1,0 +1,79 @@
+package process
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// Listen listens on a TCP address. The error of a busy port names its likely owner and
+// the setting that chooses another.
+func Listen(addr, setting string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err == nil {
+		return l, nil
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, Busy(addr, setting)
+	}
+	return nil, fmt.Errorf("process: listen on %s: %w; choose another address with %s", addr, err, setting)
+}
+
+// Busy is the error of an address that another process has.
+func Busy(addr, setting string) error {
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(addr, "tcp://"))
+	n, _ := strconv.Atoi(port)
+	owner := PortOwner(n)
+	if owner != "" {
+		owner = " by " + owner
+	}
+	return fmt.Errorf("process: port %s is taken%s: stop that, or choose another with %s: %w", port, owner, setting, syscall.EADDRINUSE)
+}
+
+// PortOwner names the process that listens on a TCP port, as far as /proc tells:
+// "python3 (pid 4711)", or nothing.
+func PortOwner(port int) string {
+	inodes := listeners(port)
+	if len(inodes) == 0 {
+		return ""
+	}
+	fds, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, fd := range fds {
+		target, err := os.Readlink(fd)
+		if err != nil || !inodes[target] {
+			continue
+		}
+		pid := strings.Split(fd, "/")[2]
+		name, err := os.ReadFile("/proc/" + pid + "/comm")
+		if err != nil {
+			continue
+		}
+		return fmt.Sprintf("%s (pid %s)", bytes.TrimSpace(name), pid)
+	}
+	return ""
+}
+
+// listeners is the set of "socket:[inode]" that listen on a port.
+func listeners(port int) map[string]bool {
+	inodes := map[string]bool{}
+	for _, path := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(text)) {
+			f := strings.Fields(line)
+			const listening = "0A"
+			if len(f) > 9 && f[3] == listening && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", port)) {
+				inodes["socket:["+f[9]+"]"] = true
+			}
+		}
+	}
+	return inodes
+}
