@@ -45,21 +45,24 @@ var ErrStop = errors.New("did not stop in time")
 // Grace is how long a program may take to stop, in all.
 const Grace = 8 * time.Second
 
+// part is a stage that runs.
+type part struct {
+	Stage
+	cancel context.CancelFunc
+	done   chan error
+}
+
 // Stages runs the stages until ctx is done or one of them ends. Then it stops them last
 // to first, each after the one before has ended: a stop that cancels everything at once
-// loses the answer in flight. hurry, when it is closed, cancels all that are left.
+// loses the answer in flight. When hurry is closed, or Grace has passed, it cancels all
+// that are left and gives them two seconds.
 func Stages(ctx context.Context, log *slog.Logger, hurry <-chan struct{}, stages ...Stage) error {
-	type part struct {
-		Stage
-		cancel context.CancelFunc
-		done   chan error
-	}
-	var parts []part
+	parts := make([]part, len(stages))
 	ended := make(chan struct{}, len(stages))
-	for _, s := range stages {
+	for i, s := range stages {
 		c, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		p := part{s, cancel, make(chan error, 1)}
-		parts = append(parts, p)
+		parts[i] = p
 		go func() {
 			p.done <- p.Run(c)
 			ended <- struct{}{}
@@ -69,32 +72,39 @@ func Stages(ctx context.Context, log *slog.Logger, hurry <-chan struct{}, stages
 	case <-ctx.Done():
 	case <-ended:
 	}
-	deadline := time.NewTimer(Grace)
-	defer deadline.Stop()
+	end := time.NewTimer(Grace)
+	defer end.Stop()
 	var errs error
 	for i := len(parts) - 1; i >= 0; i-- {
 		p := parts[i]
 		p.cancel()
-		began := time.Now()
 		select {
 		case err := <-p.done:
 			errs = errors.Join(errs, named(p.Name, err))
-			log.Debug("stopped", "part", p.Name, "took", time.Since(began))
+			log.Debug("stopped", "part", p.Name)
 			continue
 		case <-hurry:
-		case <-deadline.C:
-			errs = errors.Join(errs, fmt.Errorf("process: %s: %w", p.Name, ErrStop))
+		case <-end.C:
 		}
-		for _, q := range parts[:i] {
-			q.cancel()
+		return errors.Join(errs, abandon(parts[:i+1]))
+	}
+	return errs
+}
+
+// abandon cancels all parts at once and waits for them a little.
+func abandon(parts []part) (errs error) {
+	for _, p := range parts {
+		p.cancel()
+	}
+	end := time.NewTimer(2 * time.Second)
+	defer end.Stop()
+	for _, p := range parts {
+		select {
+		case err := <-p.done:
+			errs = errors.Join(errs, named(p.Name, err))
+		case <-end.C:
+			return errors.Join(errs, fmt.Errorf("process: %s: %w", p.Name, ErrStop))
 		}
-		hurry = nil
-		select { // the journal is what is left to write, and it is quick
-		case err := <-parts[0].done:
-			errs = errors.Join(errs, named(parts[0].Name, err))
-		case <-time.After(2 * time.Second):
-		}
-		return errs
 	}
 	return errs
 }

@@ -1,0 +1,48 @@
+# Earshot. `make` lists the targets.
+SHELL := /bin/sh
+GO    ?= go
+TAGS  := nomsgpack
+BIN   := bin/earshot
+PORT  ?= 5000
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build run test short lint fuzz bench docs image clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## install libzmq, a C compiler and pkg-config where they are missing
+	@deploy/deps
+
+build: deps ## build bin/earshot
+	@$(GO) build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/earshot
+
+run: build ## run everything in one process: gateway :5000, feeds, subscriber.log (PORT=5050 for another port)
+	@exec $(BIN) up --port $(PORT)
+
+test: deps ## run all tests, with the race detector
+	@$(GO) vet -tags $(TAGS) ./...
+	@$(GO) test -tags $(TAGS) -race -timeout 15m ./...
+
+short: deps ## the tests that need no other process
+	@$(GO) test -tags $(TAGS) -short ./...
+
+lint: deps ## what CI lints
+	@deploy/lint
+
+fuzz: deps ## each fuzz test for ten seconds (FUZZTIME=1m for longer)
+	@deploy/fuzz $(or $(FUZZTIME),10s)
+
+bench: deps ## measure beside libzmq in C; prints, asserts nothing
+	@$(GO) run -tags $(TAGS) ./bench $(BENCH)
+
+docs: ## write the generated pages of docs/
+	@$(GO) test -tags $(TAGS) ./internal/config -run Reference -update
+
+image: ## build the container image earshot
+	@docker build -t earshot .
+
+clean: ## remove what was built; data/ stays
+	@rm -rf bin
