@@ -159,9 +159,11 @@ func publish(t *testing.T, s *publisher.Stream, workers, each int) {
 	for range workers {
 		wg.Go(func() {
 			for range each {
-				r := record.Record{Subject: "/downcase/", HTTP: record.HTTP{Method: "GET", Path: "/downcase/", Query: "param=HELLO",
+				r := record.Record{Subject: "/downcase/", HTTP: record.HTTP{
+					Method: "GET", Path: "/downcase/", Query: "param=HELLO",
 					Status: 200, Duration: 412 * time.Microsecond, Client: "192.0.2.7", Bytes: 28, MediaType: "text/plain",
-					Body: []byte("lower case of HELLO is hello"), BodyKind: record.BodyText}}
+					Body: []byte("lower case of HELLO is hello"), BodyKind: record.BodyText,
+				}}
 				if err := s.Publish(context.Background(), &r); err != nil {
 					t.Error(err)
 					return

@@ -193,6 +193,18 @@ func (p *Publisher) Run(ctx context.Context) error {
 	return errors.Join(err, p.commits.Save(), p.release())
 }
 
+// State is how the journal is, in plain words.
+func (p *Publisher) State() string {
+	st := &p.writer.Stats
+	switch {
+	case st.Degraded.Load():
+		return fmt.Sprintf("degraded: the journal can't be written, %d bytes of records are held in memory, %d records lost", st.Held.Load(), st.Lost.Load())
+	case st.SyncFails.Load() > 0:
+		return fmt.Sprintf("ok; %d fsyncs failed since the start", st.SyncFails.Load())
+	}
+	return "ok"
+}
+
 // drain waits until the connected stores have committed the end.
 func (p *Publisher) drain(served chan error) {
 	end := time.NewTimer(p.o.Drain)

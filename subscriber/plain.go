@@ -93,6 +93,8 @@ func (p *plain) entry(log interface{ Epoch() record.Epoch }, frames [][]byte, no
 	line := record.Append(nil, &r)
 	raw := journal.AppendBatch(nil, p.id, p.next, 1, line)
 	p.next++
-	return journal.Entry{Kind: journal.KindBatch, Run: p.id, First: r.ID.Seq, Last: r.ID.Seq, Service: p.service,
-		Lines: raw[len(raw)-len(line):], Raw: raw}
+	return journal.Entry{
+		Kind: journal.KindBatch, Run: p.id, First: r.ID.Seq, Last: r.ID.Seq, Service: p.service,
+		Lines: raw[len(raw)-len(line):], Raw: raw,
+	}
 }

@@ -106,8 +106,10 @@ func New(ctx *zmq.Context, st *store.Store, o Options) (*Subscriber, error) {
 	s := &Subscriber{o: o, store: st, inbox: newInbox(inboxLive), dirty: map[record.Run]bool{}}
 	s.tracker = newTracker(st, o.FromNow, &s.Stats, o.Logger)
 	for _, endpoint := range o.Connect {
-		f, err := feed.NewFollower(ctx, feed.FollowerOptions{Endpoint: endpoint, Advertised: o.Advertise, Store: st.ID(),
-			Name: o.Name, Services: o.Services, Peers: len(o.Connect), Sink: s.inbox.put, Logger: o.Logger})
+		f, err := feed.NewFollower(ctx, feed.FollowerOptions{
+			Endpoint: endpoint, Advertised: o.Advertise, Store: st.ID(),
+			Name: o.Name, Services: o.Services, Peers: len(o.Connect), Sink: s.inbox.put, Logger: o.Logger,
+		})
 		if err != nil {
 			return nil, fmt.Errorf("subscriber: %w", err)
 		}
@@ -171,6 +173,20 @@ func (s *Subscriber) write(ctx context.Context, errs <-chan error) error {
 		}
 		s.step(time.Now())
 	}
+}
+
+// State is how the store is, in plain words.
+func (s *Subscriber) State() (string, error) {
+	st := &s.Stats
+	switch {
+	case st.Full.Load():
+		return "full", errors.New("the store can't be written; publishers keep what is not committed")
+	case st.Stranded.Load() > 0:
+		return fmt.Sprintf("degraded: %d records were heard of and nobody offers them", st.Stranded.Load()), nil
+	case st.Lost.Load() > 0:
+		return fmt.Sprintf("ok; %d records lost in %d gaps since the start", st.Lost.Load(), st.Gaps.Load()), nil
+	}
+	return "ok", nil
 }
 
 func (s *Subscriber) heardNow(now time.Time) {

@@ -16,7 +16,6 @@ var testRun = record.Run{Stream: "q7k3v9x2m1t8w", Epoch: 1 << 60}
 
 // shop is a peer that notes what it is asked for.
 type shop struct {
-	name string
 	said []string
 }
 
@@ -42,7 +41,6 @@ type bench struct {
 	t     *testing.T
 	now   time.Time
 	store noCursors
-	got   []string
 }
 
 func newBench(t *testing.T) *bench {
@@ -64,7 +62,9 @@ func entry(first, last uint64) []journal.Entry {
 }
 
 func (b *bench) live(p peer, first, last uint64) { b.batches(p, entry(first, last), true, 1, b.now) }
+
 func (b *bench) data(p peer, first, last uint64) { b.batches(p, entry(first, last), false, 1, b.now) }
+
 func (b *bench) head(p peer, oldest, last uint64) {
 	b.offers(p, offer(oldest, last), true, b.now)
 }

@@ -160,8 +160,10 @@ func (s *Server) health(kind Kind) http.HandlerFunc {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(map[string]any{"status": map[bool]string{true: "ok", false: "unhealthy"}[status == http.StatusOK],
-			"version": s.o.Version, "checks": all})
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"status":  map[bool]string{true: "ok", false: "unhealthy"}[status == http.StatusOK],
+			"version": s.o.Version, "checks": all,
+		})
 	}
 }
 

@@ -69,8 +69,10 @@ type result struct {
 }
 
 func newReplayer(s *Server) *replayer {
-	return &replayer{s: s, sessions: map[string]*session{}, jobs: make(chan job, replayBytes/dataLimit),
-		results: make(chan result, replayBytes/dataLimit), poked: make(chan struct{}, 1)}
+	return &replayer{
+		s: s, sessions: map[string]*session{}, jobs: make(chan job, replayBytes/dataLimit),
+		results: make(chan result, replayBytes/dataLimit), poked: make(chan struct{}, 1),
+	}
 }
 
 // poke tells that the journal has more.

@@ -219,8 +219,10 @@ func nextBatch(b []byte) (Entry, error) {
 	if !run.Valid() {
 		return Entry{}, fmt.Errorf("journal: stream of batch %q: %w", b[:nl], ErrCorrupt)
 	}
-	return Entry{Kind: KindBatch, Run: run, First: first, Last: first + count - 1,
-		Lines: lines, Raw: b[:nl+1+int(size)]}, nil
+	return Entry{
+		Kind: KindBatch, Run: run, First: first, Last: first + count - 1,
+		Lines: lines, Raw: b[:nl+1+int(size)],
+	}, nil
 }
 
 var newline = []byte{'\n'}
@@ -375,14 +377,18 @@ func (e *Entry) fill(kind Kind, b *body) (err error) {
 // NewGap is the entry that stands for the numbers first to last of run, which nobody
 // has any more.
 func NewGap(run record.Run, service string, first, last uint64, reason string) Entry {
-	raw := appendControl(nil, KindGap, &body{Stream: run.Stream, Epoch: run.Epoch.String(), Service: service,
-		First: first, Last: &last, Reason: reason})
+	raw := appendControl(nil, KindGap, &body{
+		Stream: run.Stream, Epoch: run.Epoch.String(), Service: service,
+		First: first, Last: &last, Reason: reason,
+	})
 	return Entry{Kind: KindGap, Run: run, First: first, Last: last, Service: service, Reason: reason, Raw: raw}
 }
 
 func newEpoch(run record.Run, service, bootID string, started time.Time) Entry {
-	raw := appendControl(nil, KindEpoch, &body{Stream: run.Stream, Epoch: run.Epoch.String(), Service: service,
-		BootID: bootID, Started: started.UTC().Format(time.RFC3339Nano)})
+	raw := appendControl(nil, KindEpoch, &body{
+		Stream: run.Stream, Epoch: run.Epoch.String(), Service: service,
+		BootID: bootID, Started: started.UTC().Format(time.RFC3339Nano),
+	})
 	return Entry{Kind: KindEpoch, Run: run, Service: service, BootID: bootID, Time: started, Raw: raw}
 }
 

@@ -11,8 +11,10 @@ import (
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
-var runA = record.Run{Stream: "q7k3v9x2m1t8w", Epoch: 0x19a8f3c2e4b00d17}
-var runB = record.Run{Stream: "0000000000001", Epoch: 0x19a8f3c2e4b00d18}
+var (
+	runA = record.Run{Stream: "q7k3v9x2m1t8w", Epoch: 0x19a8f3c2e4b00d17}
+	runB = record.Run{Stream: "0000000000001", Epoch: 0x19a8f3c2e4b00d18}
+)
 
 // batch makes a batch of run whose line i is a short JSON object with its number.
 func batch(run record.Run, first uint64, count int) Entry {

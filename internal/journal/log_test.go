@@ -356,8 +356,10 @@ func TestRetain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := fill(t)
-			dropped, err := l.Retain(Retention{MaxBytes: c.max, Refuse: c.refuse,
-				Committed: func(record.Run) (uint64, bool) { return c.committed, true }})
+			dropped, err := l.Retain(Retention{
+				MaxBytes: c.max, Refuse: c.refuse,
+				Committed: func(record.Run) (uint64, bool) { return c.committed, true },
+			})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -23,9 +23,6 @@ func (h *Hole) Error() string {
 	return fmt.Sprintf("journal: %s: %d to %d are missing", h.Run, h.From, h.To)
 }
 
-// readChunk is how much a reader asks of a file at once.
-const readChunk = 256 << 10
-
 // Read appends to dst whole entries of run, from the one that holds number from, up to
 // about limit bytes but at least one. next is the number after the last of them; it
 // equals from when there is nothing more yet. A *Hole says that from is missing.

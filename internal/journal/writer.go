@@ -246,8 +246,10 @@ func (s *Stream) takeLocked() {
 		w.held = append(w.held, newEpoch(s.run, s.service, BootID(), time.Now()))
 	}
 	raw := AppendBatch(make([]byte, 0, MaxHeader+len(s.lines)), s.run, s.first, s.count, s.lines)
-	w.held = append(w.held, Entry{Kind: KindBatch, Run: s.run, First: s.first, Last: s.next - 1, Service: s.service,
-		Lines: raw[len(raw)-len(s.lines):], Raw: raw})
+	w.held = append(w.held, Entry{
+		Kind: KindBatch, Run: s.run, First: s.first, Last: s.next - 1, Service: s.service,
+		Lines: raw[len(raw)-len(s.lines):], Raw: raw,
+	})
 	w.Stats.Held.Add(int64(len(raw)))
 	s.count = 0
 	if s.lines = s.lines[:0]; cap(s.lines) > 1<<18 {

@@ -36,6 +36,13 @@ func Busy(addr, setting string) error {
 	return fmt.Errorf("process: port %s is taken%s: stop that, or choose another with %s: %w", port, owner, setting, syscall.EADDRINUSE)
 }
 
+// Taken tells whether something listens on the port of an address.
+func Taken(addr string) bool {
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(addr, "tcp://"))
+	n, err2 := strconv.Atoi(port)
+	return err == nil && err2 == nil && len(listeners(n)) > 0
+}
+
 // PortOwner names the process that listens on a TCP port, as far as /proc tells:
 // "python3 (pid 4711)", or nothing.
 func PortOwner(port int) string {

@@ -37,8 +37,10 @@ func Serve(l net.Listener, h http.Handler, o ServeOptions) func(context.Context)
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return func(ctx context.Context) error {
-		s := &http.Server{Handler: h, ReadHeaderTimeout: o.ReadHeader, IdleTimeout: o.Idle, MaxHeaderBytes: maxHeader,
-			ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug)}
+		s := &http.Server{
+			Handler: h, ReadHeaderTimeout: o.ReadHeader, IdleTimeout: o.Idle, MaxHeaderBytes: maxHeader,
+			ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		}
 		served := make(chan error, 1)
 		go func() { served <- s.Serve(l) }()
 		select {
@@ -52,7 +54,7 @@ func Serve(l net.Listener, h http.Handler, o ServeOptions) func(context.Context)
 		if err != nil { // streams, and answers that took too long
 			err = s.Close()
 		}
-		<-served
+		_ = <-served // http.ErrServerClosed
 		if errors.Is(err, http.ErrServerClosed) {
 			return nil
 		}

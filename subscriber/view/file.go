@@ -332,6 +332,14 @@ func (v *File) pause(err error) {
 	}
 }
 
+// State is how the file is, in plain words.
+func (v *File) State() (string, error) {
+	if v.Stats.Paused.Load() {
+		return "paused: the file can't be written; the store goes on", nil
+	}
+	return "ok", nil
+}
+
 // housekeep writes what could not be written, makes room, leaves a file that is old or
 // long, and saves the view's place.
 func (v *File) housekeep() error {

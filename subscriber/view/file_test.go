@@ -45,8 +45,10 @@ func (s *shelf) add(n int) {
 	first := s.next
 	var lines []byte
 	for range n {
-		r := record.Record{ID: record.ID{Run: shelfRun, Seq: s.next}, Source: "/downcase", Time: time.Unix(1e9+int64(s.next), 0), Subject: "/downcase/",
-			HTTP: record.HTTP{Method: "GET", Path: "/downcase/", Status: 200, Bytes: 28, Body: fmt.Appendf(nil, "record %d", s.next), BodyKind: record.BodyText}}
+		r := record.Record{
+			ID: record.ID{Run: shelfRun, Seq: s.next}, Source: "/downcase", Time: time.Unix(1e9+int64(s.next), 0), Subject: "/downcase/",
+			HTTP: record.HTTP{Method: "GET", Path: "/downcase/", Status: 200, Bytes: 28, Body: fmt.Appendf(nil, "record %d", s.next), BodyKind: record.BodyText},
+		}
 		start := len(lines)
 		lines = record.Append(lines, &r)
 		s.want = s.f.Append(s.want, lines[start:])

@@ -250,8 +250,10 @@ func FuzzFormat(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte, source, kind, text string, bodyKind uint8, n int64) {
 		made := record.Append(nil, &record.Record{
 			ID: record.ID{Run: testRun, Seq: 1}, Source: source, Type: kind, Subject: text, Data: raw, Time: time.Unix(0, n),
-			HTTP: record.HTTP{Method: text, Path: source, Query: text, Status: int(n), Duration: time.Duration(n), Request: text, Bytes: n, MediaType: kind,
-				Body: raw, BodyKind: record.BodyKind(bodyKind % 3), Truncated: n&1 > 0, Aborted: n&2 > 0, Open: n&4 > 0, Error: text},
+			HTTP: record.HTTP{
+				Method: text, Path: source, Query: text, Status: int(n), Duration: time.Duration(n), Request: text, Bytes: n, MediaType: kind,
+				Body: raw, BodyKind: record.BodyKind(bodyKind % 3), Truncated: n&1 > 0, Aborted: n&2 > 0, Open: n&4 > 0, Error: text,
+			},
 		})
 		frames := record.Append(nil, &record.Record{ID: record.ID{Run: testRun, Seq: 1}, Source: source, Type: record.TypePlain, Data: record.AppendPlain(nil, raw, []byte(text))})
 		gap := Gap{Time: time.Unix(0, n), Run: record.Run{Stream: source}, Service: text, First: 1, Last: uint64(n), Reason: string(raw)}

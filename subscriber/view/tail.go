@@ -1,6 +1,8 @@
 package view
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/earshot-mq/earshot/internal/journal"
 	"github.com/earshot-mq/earshot/internal/problem"
+	"github.com/earshot-mq/earshot/publisher/record"
 )
 
 // Positioned is a Source that knows its ends.
@@ -127,4 +130,24 @@ func appendEvents(buf []byte, e *journal.Entry, n, from uint64, storeID string) 
 		n++
 	}
 	return buf
+}
+
+// AppendEvent renders the data of an event of Tail: a record, or a gap.
+func (f *Format) AppendEvent(dst, data []byte) []byte {
+	if !bytes.HasPrefix(data, []byte(`{"gap":`)) {
+		return f.Append(dst, data)
+	}
+	var e struct {
+		Gap struct {
+			Time                           time.Time
+			Service, Stream, Epoch, Reason string
+			First, Last                    uint64
+		}
+	}
+	if err := json.Unmarshal(data, &e); err != nil {
+		return f.Append(dst, data)
+	}
+	g := Gap{Time: e.Gap.Time, Run: record.Run{Stream: e.Gap.Stream}, Service: e.Gap.Service, First: e.Gap.First, Last: e.Gap.Last, Reason: e.Gap.Reason}
+	g.Run.Epoch, _ = record.ParseEpoch(e.Gap.Epoch) // shown as zero when it is none
+	return f.AppendGap(dst, g)
 }
