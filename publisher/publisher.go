@@ -223,7 +223,7 @@ func (p *Publisher) drain(served chan error) {
 	}
 }
 
-// allCommitted tells whether every store heard lately has this opening's runs whole.
+// allCommitted tells whether every store heard lately has all runs whole.
 func (p *Publisher) allCommitted() bool {
 	now := time.Now()
 	for _, st := range p.commits.List() {
@@ -231,7 +231,7 @@ func (p *Publisher) allCommitted() bool {
 			continue
 		}
 		for _, c := range p.log.Runs() {
-			if next, _ := p.commits.Committed(c.Run(), st.ID); c.Epoch == p.log.Epoch() && next < c.Next {
+			if next, _ := p.commits.Committed(c.Run(), st.ID); next < c.Next {
 				return false
 			}
 		}

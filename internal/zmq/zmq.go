@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -172,9 +173,12 @@ func (s *Socket) bind(endpoint string) (*Socket, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("zmq: endpoint of %s: %w", endpoint, err), s.s.Close())
 	}
-	s.endpoint = strings.TrimRight(actual, "\x00")
+	// With IPv6 on, libzmq writes an IPv4 address as the mapped one.
+	s.endpoint = mapped.ReplaceAllString(strings.TrimRight(actual, "\x00"), "$1")
 	return s, nil
 }
+
+var mapped = regexp.MustCompile(`\[::ffff:([0-9.]+)\]`)
 
 // wildcard writes port 0 as libzmq wants it.
 func wildcard(endpoint string) string {

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/earshot-mq/earshot/internal/admin"
+	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/internal/problem"
+	"github.com/earshot-mq/earshot/internal/process"
+	"github.com/earshot-mq/earshot/internal/zmq"
+	"github.com/earshot-mq/earshot/publisher"
+	"github.com/earshot-mq/earshot/subscriber"
+	"github.com/earshot-mq/earshot/subscriber/store"
+	"github.com/earshot-mq/earshot/subscriber/view"
+)
+
+// program is what the roles share: the context of libzmq, the logger, and the admin door.
+type program struct {
+	s     *settings
+	log   *slog.Logger
+	zmq   *zmq.Context
+	admin *admin.Server
+	parts []process.Stage // started first to last, stopped last to first
+	close []func() error  // after the last stage, last to first
+}
+
+func newProgram(s *settings) (*program, error) {
+	c, err := zmq.NewContext()
+	if err != nil {
+		return nil, err
+	}
+	p := &program{s: s, log: s.log, zmq: c, close: []func() error{c.Close}}
+	p.admin, err = admin.New(admin.Options{Addr: s.String("admin.listen"), Token: s.String("admin.token"), Private: s.Bool("admin.private"), Version: version})
+	if err != nil {
+		return nil, errors.Join(usage(err), p.end())
+	}
+	return p, nil
+}
+
+// end gives up what the program holds, last taken first.
+func (p *program) end() (err error) {
+	for i := len(p.close) - 1; i >= 0; i-- {
+		err = errors.Join(err, p.close[i]())
+	}
+	return err
+}
+
+func (p *program) add(name string, run func(context.Context) error) {
+	p.parts = append(p.parts, process.Stage{Name: name, Run: run})
+}
+
+// serve adds an HTTP server on an address.
+func (p *program) serve(name, addr, setting string, h http.Handler) (actual string, err error) {
+	l, err := process.Listen(addr, setting)
+	if err != nil {
+		return "", err
+	}
+	p.add(name, process.Serve(l, h, process.ServeOptions{Logger: p.log}))
+	return l.Addr().String(), nil
+}
+
+// run runs the parts until a signal. ready is called once they run.
+func (p *program) run(ctx context.Context, ready func()) error {
+	ctx, hurry, stop := process.Signals(ctx)
+	defer stop()
+	ready()
+	err := process.Stages(ctx, p.log, hurry, p.parts...)
+	return errors.Join(err, p.end())
+}
+
+// publisher adds the journal, the feeds and replay of a role.
+func (p *program) publisher(role string) (*publisher.Publisher, error) {
+	s := p.s
+	o := publisher.Options{
+		Dir:       filepath.Join(s.String("data"), "journals", role),
+		Text:      s.String("feed.text"),
+		Record:    s.String("feed.record"),
+		Replay:    s.String("feed.replay"),
+		Peers:     s.Int("feed.peers"),
+		SyncEvery: s.Duration("journal.sync-interval"),
+		Wait:      s.Duration("record.wait"),
+		MaxBytes:  s.Size("journal.max-bytes"),
+		MaxAge:    s.Duration("journal.max-age"),
+		Required:  s.Strings("journal.required"),
+		Logger:    p.log.With("part", "publisher"),
+	}
+	o.Sync = map[string]journal.SyncPolicy{"interval": journal.SyncInterval, "always": journal.SyncAlways, "never": journal.SyncNever}[s.String("journal.sync")]
+	o.Policy = map[string]publisher.Policy{"drop-oldest": publisher.DropOldest, "refuse": publisher.Refuse, "block": publisher.Block}[s.String("journal.policy")]
+	pub, err := publisher.New(p.zmq, o)
+	if errors.Is(err, zmq.ErrInUse) {
+		err = busyFeed(s, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.add("publisher", pub.Run)
+	p.admin.Check("journal", admin.Ready, func(context.Context) (string, error) { return pub.State(), nil })
+	p.admin.Handle("GET /v1/cursors", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(pub.Cursors()) // fails only when the client is gone
+	}))
+	p.admin.Handle("DELETE /v1/cursors/{name}", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !pub.ForgetCursor(r.PathValue("name")) {
+			problem.Write(w, problem.Document{Status: http.StatusNotFound, Detail: fmt.Sprintf("no store has the name or id %q", r.PathValue("name"))})
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	return pub, nil
+}
+
+// busyFeed names the setting of the first feed whose port is taken.
+func busyFeed(s *settings, err error) error {
+	for _, name := range []string{"feed.text", "feed.record", "feed.replay"} {
+		if addr := s.String(name); addr != "" && process.Taken(addr) {
+			return process.Busy(addr, "--"+dashed(name))
+		}
+	}
+	return err
+}
+
+// recorder makes the recorder of one service.
+func (p *program) recorder(pub *publisher.Publisher, service string, conceal bool, skip func(*http.Request) bool) (*publisher.Recorder, error) {
+	s := p.s
+	rd, err := redactor(s)
+	if err != nil {
+		return nil, usage(err)
+	}
+	stream, err := pub.Stream(service)
+	if err != nil {
+		return nil, usage(err)
+	}
+	rec, err := publisher.NewRecorder(stream, publisher.RecorderOptions{
+		Redactor: rd,
+		Trusted:  s.Prefixes("trusted"),
+		Client:   publisher.ClientForm(s.String("record.client")),
+		HMACKey:  []byte(s.String("record.hmac-key")),
+		MaxBody:  int(s.Size("record.body")),
+		Conceal:  conceal,
+		Skip:     skip,
+		Logger:   p.log.With("part", "recorder", "service", service),
+	})
+	return rec, usage(err)
+}
+
+func redactor(s *settings) (*publisher.Redactor, error) {
+	return publisher.NewRedactor(publisher.RedactorOptions{
+		QueryKeys: s.Strings("redact.query"), JSONPaths: s.Strings("redact.json"), Patterns: s.Strings("redact.pattern")})
+}
+
+// subscriber adds a store, what it follows, and its log file.
+func (p *program) subscriber(connect []string) (*subscriber.Subscriber, error) {
+	s := p.s
+	zone, err := location(s.String("subscriber.tz"))
+	if err != nil {
+		return nil, usage(err)
+	}
+	format, err := view.ParseFormat(s.String("subscriber.format"), zone)
+	if err != nil {
+		return nil, usage(err)
+	}
+	log := p.log.With("part", "subscriber")
+	st, err := store.Open(filepath.Join(s.String("data"), "store"), store.Options{Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	p.close = append(p.close, st.Close)
+	bound := s.Size("store.max-bytes")
+	if bound == 0 {
+		if bound, err = publisher.DefaultBound(s.String("data")); err != nil {
+			return nil, err
+		}
+		bound *= 5 // half of the file system, where a journal may have a tenth
+	}
+	sub, err := subscriber.New(p.zmq, st, subscriber.Options{
+		Connect:   connect,
+		Advertise: s.String("feed.advertise"),
+		Plain:     s.Strings("subscriber.plain"),
+		Services:  s.Strings("subscriber.topics"),
+		Name:      s.String("subscriber.name"),
+		FromNow:   s.String("subscriber.from") == "now",
+		Retention: journal.Retention{MaxBytes: bound, MaxAge: s.Duration("store.max-age")},
+		Logger:    log,
+	})
+	if err != nil {
+		return nil, usage(err)
+	}
+	file, err := view.OpenFile(st, view.FileOptions{
+		Path:        p.logPath(),
+		Checkpoint:  filepath.Join(s.String("data"), "store", "views", "log"),
+		Format:      format,
+		RotateBytes: s.Size("subscriber.rotate-bytes"),
+		RotateEvery: s.Duration("subscriber.rotate-every"),
+		Keep:        s.Int("subscriber.keep"),
+		Logger:      log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.add("log file", file.Run)
+	p.add("subscriber", sub.Run)
+	p.admin.Check("store", admin.Ready, func(context.Context) (string, error) { return sub.State() })
+	p.admin.Check("log file", admin.Ready, func(context.Context) (string, error) { return file.State() })
+	p.admin.Handle("GET /v1/tail", view.Tail(st, st.ID()))
+	return sub, nil
+}
+
+// logPath is the log file's.
+func (p *program) logPath() string {
+	if path := p.s.String("subscriber.log"); path != "" {
+		return path
+	}
+	return filepath.Join(p.s.String("data"), "logs", "subscriber.log")
+}
+
+// console adds the admin door itself, which is the first to start and the last to stop.
+func (p *program) console() (addr string, err error) {
+	l, err := process.Listen(p.s.String("admin.listen"), "--admin-listen")
+	if err != nil {
+		return "", err
+	}
+	serve := process.Stage{Name: "admin", Run: process.Serve(l, p.admin.Handler(), process.ServeOptions{Logger: p.log, Grace: 500 * time.Millisecond})}
+	p.parts = append([]process.Stage{serve}, p.parts...)
+	return l.Addr().String(), nil
+}
