@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,17 +33,27 @@ func python(t *testing.T, env []string, args []string, modules ...string) *outpu
 	return start(t, cmd)
 }
 
-// freePort is a port that was free a moment ago, for programs that must be told one.
+// freePort is a port that is free, for programs that must be told one. It lies below
+// those that the kernel gives to clients, and is given once.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := strconv.Itoa(15000 + rand.IntN(17000))
+		if _, taken := givenPorts.LoadOrStore(port, true); taken {
+			continue
+		}
+		l, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		return port
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	t.Fatal("no free port")
+	return ""
 }
+
+var givenPorts sync.Map
 
 // at copies a file with its port replaced.
 func at(t *testing.T, file, from, to string) string {

@@ -205,6 +205,25 @@ func (p *Publisher) State() string {
 	return "ok"
 }
 
+// JournalStats counts what the journal did.
+func (p *Publisher) JournalStats() *journal.Stats { return &p.writer.Stats }
+
+// FeedStats counts what the feeds and replay did.
+func (p *Publisher) FeedStats() *feed.Stats { return &p.server.Stats }
+
+// FeedDrops counts the batches that found a feed's queue full.
+func (p *Publisher) FeedDrops() uint64 { return p.server.Drops() }
+
+// Dropped counts the records that were dropped past the bound before every store had
+// them.
+func (p *Publisher) Dropped() uint64 { return p.dropped.Load() }
+
+// Bound is the journal's, in bytes.
+func (p *Publisher) Bound() int64 { return p.o.MaxBytes }
+
+// JournalBytes is what the journal takes on disk, with the adopted ones.
+func (p *Publisher) JournalBytes() int64 { return p.log.Bytes() + p.adoptedBytes() }
+
 // drain waits until the connected stores have committed the end.
 func (p *Publisher) drain(served chan error) {
 	end := time.NewTimer(p.o.Drain)

@@ -101,6 +101,9 @@ func (p *program) publisher(role string) (*publisher.Publisher, error) {
 		return nil, err
 	}
 	p.add("publisher", pub.Run)
+	if err := p.register(publisherMetrics(pub)); err != nil {
+		return nil, errors.Join(err, pub.Close())
+	}
 	p.admin.Check("journal", admin.Ready, func(context.Context) (string, error) { return pub.State(), nil })
 	p.admin.Handle("GET /v1/cursors", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -203,6 +206,9 @@ func (p *program) subscriber(connect []string) (*subscriber.Subscriber, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if err := p.register(subscriberMetrics(sub, file)); err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
 	p.add("log file", file.Run)
 	p.add("subscriber", sub.Run)

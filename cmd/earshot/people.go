@@ -10,9 +10,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -130,14 +132,19 @@ On a terminal they are coloured lines; elsewhere, or with --json, one JSON objec
 		if *from > 0 {
 			path = "/v1/tail?from=" + strconv.FormatUint(*from, 10)
 		}
+		ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+		defer stop()
 		resp, err := adminClient(s).Do(ctx, http.MethodGet, path)
 		if err != nil {
 			return err
 		}
 		defer resp.Body.Close()
 		err = events(resp.Body, p.print)
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return nil
+		case err == nil || errors.Is(err, io.ErrUnexpectedEOF):
+			return errors.New("tail: the subscriber has ended")
 		}
 		return err
 	})

@@ -59,7 +59,7 @@ func up(ctx context.Context, s *settings, out io.Writer) (err error) {
 	text, record, replay := pub.Endpoints()
 	publishing := p.parts
 	p.parts = nil
-	if _, err := p.subscriber([]string{record}); err != nil {
+	if _, err := p.subscriber(append([]string{record}, s.Strings("subscriber.connect")...)); err != nil {
 		return errors.Join(err, pub.Close())
 	}
 	p.parts = append(p.parts, publishing...)
@@ -90,7 +90,10 @@ try: curl 'http://%s/downcase/?param=HELLO'
 // services adds the built-in services, each on a port of its own on loopback.
 func (p *program) services(pub *publisher.Publisher) (upstreams map[string]string, err error) {
 	upstreams = map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(builtin)) {
+	for _, name := range p.s.Strings("services") {
+		if builtin[name] == nil {
+			return nil, usage(config.Unknown("service", name, slices.Sorted(maps.Keys(builtin))))
+		}
 		at, err := p.service(pub, builtin[name](), "127.0.0.1:0")
 		if err != nil {
 			return nil, err

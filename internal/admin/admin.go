@@ -77,8 +77,23 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Metrics is where parts register theirs.
-func (s *Server) Metrics() prometheus.Registerer { return s.metrics }
+// Counter shows a total that only grows. Names are Prometheus': earshot_…_total, with
+// the unit. The error says that the name is taken or none.
+func (s *Server) Counter(name, help string, value func() float64) error {
+	return s.register(name, prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value))
+}
+
+// Gauge shows what is now.
+func (s *Server) Gauge(name, help string, value func() float64) error {
+	return s.register(name, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+}
+
+func (s *Server) register(name string, c prometheus.Collector) error {
+	if err := s.metrics.Register(c); err != nil {
+		return fmt.Errorf("admin: metric %s: %w", name, err)
+	}
+	return nil
+}
 
 // Check hangs in a check.
 func (s *Server) Check(name string, kind Kind, f Check) {

@@ -72,6 +72,10 @@ func httpSettings() []Setting {
 			Help: "Port of http.listen, for short; 0 leaves it as it is.",
 		},
 		{
+			Name: "services", Kind: List, Arg: "NAMES", Default: "downcase,wordcount", Check: name, None: true, Commands: []string{"up"},
+			Help: "Built-in services to run behind the gateway; none is none.",
+		},
+		{
 			Name: "trusted", Kind: Networks, Commands: publishers,
 			Help: "Networks of proxies whose forwarding headers and request ids are believed.",
 			More: "Addresses and networks: `10.0.0.0/8,192.0.2.7,fd00::/8`.",
@@ -186,8 +190,9 @@ func subscriberSettings() []Setting {
 	return []Setting{
 		{
 			Name: "subscriber.connect", Kind: List, Arg: "ENDPOINTS", Alias: "connect", Default: "tcp://127.0.0.1:4445", Check: endpoint, None: true,
-			Commands: []string{"subscriber"},
-			Help:     "Record feeds to follow; none is none.",
+			Commands: subscribers, Defaults: map[string]string{"up": "none"},
+			Help: "Record feeds to follow; none is none.",
+			More: "`up` follows its own beside them.",
 		},
 		{
 			Name: "subscriber.plain", Kind: List, Arg: "ENDPOINTS", Alias: "plain", Check: endpoint, Commands: subscribers,

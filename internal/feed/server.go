@@ -153,6 +153,9 @@ func (s *Server) Hand(entries []journal.Entry) {
 	}
 }
 
+// Drops counts the batches that found a queue full.
+func (s *Server) Drops() uint64 { return s.textQ.drops.Load() + s.recordQ.drops.Load() }
+
 // Ended makes the next HEAD say that this publisher stops in good order.
 func (s *Server) Ended() { s.ended.Store(true) }
 
