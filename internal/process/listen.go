@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unicode"
 )
 
 // Listen listens on a TCP address. The error of a busy port names its likely owner and
@@ -61,9 +62,19 @@ func PortOwner(port int) string {
 		if err != nil {
 			continue
 		}
-		return fmt.Sprintf("%s (pid %s)", bytes.TrimSpace(name), pid)
+		return fmt.Sprintf("%s (pid %s)", printable(name), pid)
 	}
 	return ""
+}
+
+// printable is the name that a process gave itself, without what drives a terminal.
+func printable(name []byte) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, string(bytes.TrimSpace(name)))
 }
 
 // listeners is the set of "socket:[inode]" that listen on a port.

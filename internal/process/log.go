@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"unicode"
 
 	"github.com/sirupsen/logrus"
@@ -84,7 +85,15 @@ func (e errorLog) Handle(ctx context.Context, r slog.Record) error {
 func NoColor() bool { return os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" }
 
 // Terminal tells whether w is a terminal.
-func Terminal(w io.Writer) bool {
-	f, ok := w.(interface{ Fd() uintptr })
-	return ok && isTerminal(int(f.Fd()))
+func Terminal(w io.Writer) (yes bool) {
+	f, ok := w.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return false
+	}
+	err = raw.Control(func(fd uintptr) { yes = isTerminal(int(fd)) })
+	return yes && err == nil
 }

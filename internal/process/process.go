@@ -90,11 +90,20 @@ func Stages(ctx context.Context, log *slog.Logger, hurry <-chan struct{}, stages
 	case <-ctx.Done():
 	case p := <-first:
 		if ctx.Err() == nil {
-			early = fmt.Errorf("%s: %w", p.Name, errors.Join(p.err, ErrEnded))
-			p.err = nil // told
+			early = p.ended()
 		}
 	}
 	return errors.Join(early, stop(log, hurry, rush, parts))
+}
+
+// ended is the error of a part that nobody had stopped. It is told once.
+func (p *part) ended() error {
+	if p.err == nil {
+		return fmt.Errorf("%s: %w", p.Name, ErrEnded)
+	}
+	err := fmt.Errorf("%s: %w: %w", p.Name, ErrEnded, p.err)
+	p.err = nil
+	return err
 }
 
 // stop ends the parts, last to first.

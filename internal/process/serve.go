@@ -155,20 +155,14 @@ func (s *server) counted(h http.Handler) http.Handler {
 	})
 }
 
-// state follows a connection from request to request. net/http calls it with
-// StateActive when it has read a part of a request and before anything is answered, and
-// with StateIdle or StateClosed after the answer.
+// state is called by net/http with StateIdle or StateClosed after each answer, also
+// between requests that came in one piece.
 func (s *server) state(nc net.Conn, state http.ConnState) {
 	c, ok := nc.(*conn)
-	if !ok {
+	if !ok || state != http.StateIdle && state != http.StateClosed {
 		return
 	}
-	switch state {
-	case http.StateActive:
-		c.begin()
-	case http.StateIdle, http.StateClosed:
-		if status := c.own(); status > 0 && s.o.Own != nil {
-			s.o.Own(status)
-		}
+	if status := c.own(); status > 0 && s.o.Own != nil {
+		s.o.Own(status)
 	}
 }
