@@ -110,7 +110,7 @@ type answers struct {
 
 // get makes one request; a whole answer is noted by its mark, or where that has no
 // number by the request's id.
-func (a *answers) get(client *http.Client, at string) {
+func (a *answers) get(client *http.Client, at string) (whole bool) {
 	resp, err := client.Get(at)
 	var body []byte
 	if err == nil {
@@ -121,7 +121,7 @@ func (a *answers) get(client *http.Client, at string) {
 	defer a.mu.Unlock()
 	if err != nil {
 		a.cut++
-		return
+		return false
 	}
 	id := resp.Header.Get("Earshot-Record")
 	if _, err := record.ParseID(id); err == nil {
@@ -130,6 +130,7 @@ func (a *answers) get(client *http.Client, at string) {
 		id = resp.Header.Get("X-Request-Id")
 	}
 	a.ids[id] = string(body)
+	return true
 }
 
 // load sends requests from several clients until stop is closed, each with words of
@@ -146,9 +147,7 @@ func load(base string, clients int, stop <-chan struct{}) *answers {
 					return
 				default:
 				}
-				before := a.failures()
-				a.get(client, base+"/downcase/?param="+url.QueryEscape(fmt.Sprintf("WORD-%d-%d", c, n)))
-				if a.failures() > before {
+				if !a.get(client, base+"/downcase/?param="+url.QueryEscape(fmt.Sprintf("WORD-%d-%d", c, n))) {
 					time.Sleep(20 * time.Millisecond) // it is down
 				}
 			}
@@ -156,12 +155,6 @@ func load(base string, clients int, stop <-chan struct{}) *answers {
 	}
 	a.wait = wg.Wait
 	return a
-}
-
-func (a *answers) failures() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.cut
 }
 
 // in tells whether the id of every whole answer is among ids.
@@ -320,8 +313,7 @@ func TestUpStopsCleanly(t *testing.T) {
 		wg.Go(func() {
 			client := &http.Client{Timeout: 10 * time.Second}
 			for n := 0; ctx.Err() == nil; n++ {
-				a.get(client, fmt.Sprintf("%s/downcase/?param=STOP-%d-%d", i.http, c, n))
-				if a.failures() > 0 {
+				if !a.get(client, fmt.Sprintf("%s/downcase/?param=STOP-%d-%d", i.http, c, n)) {
 					return
 				}
 			}
