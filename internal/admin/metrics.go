@@ -1,0 +1,50 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// own registers what every process shows.
+func (s *Server) own() error {
+	info := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "earshot_build_info", Help: "1, with the version of the program and of Go.",
+		ConstLabels: prometheus.Labels{"version": s.o.Version, "go": runtime.Version()},
+	}, func() float64 { return 1 })
+	return errors.Join(
+		s.register("go", collectors.NewGoCollector()),
+		s.register("process", collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
+		s.register("earshot_build_info", info))
+}
+
+// Counter shows a total that only grows. Names are Prometheus': earshot_…_total, with
+// the unit. The error says that the name is taken or none.
+func (s *Server) Counter(name, help string, value func() float64) error {
+	return s.register(name, prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value))
+}
+
+// Gauge shows what is now.
+func (s *Server) Gauge(name, help string, value func() float64) error {
+	return s.register(name, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+}
+
+// Counts shows totals that differ in a label. add counts one; it has to be called with
+// few values only, since each is kept for ever. It may be called from many goroutines.
+func (s *Server) Counts(name, help, label string) (add func(value string), err error) {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+	if err := s.register(name, c); err != nil {
+		return nil, err
+	}
+	return func(value string) { c.WithLabelValues(value).Inc() }, nil
+}
+
+func (s *Server) register(name string, c prometheus.Collector) error {
+	if err := s.metrics.Register(c); err != nil {
+		return fmt.Errorf("admin: metric %s: %w", name, err)
+	}
+	return nil
+}
