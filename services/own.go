@@ -31,12 +31,16 @@ type handler struct {
 	own    map[string]http.HandlerFunc
 }
 
+// newHandler puts the own paths before routes; a document that is nil is none of them.
 func newHandler(routes http.Handler, ready func(context.Context) error, document []byte) *handler {
-	return &handler{routes: routes, own: map[string]http.HandlerFunc{
-		livePath:     text("text/plain; charset=utf-8", []byte("ok\n")),
-		readyPath:    readyz(ready),
-		documentPath: text("application/json", document),
-	}}
+	own := map[string]http.HandlerFunc{
+		livePath:  text("text/plain; charset=utf-8", []byte("ok\n")),
+		readyPath: readyz(ready),
+	}
+	if document != nil {
+		own[documentPath] = text("application/json", document)
+	}
+	return &handler{routes: routes, own: own}
 }
 
 // ServeHTTP answers.

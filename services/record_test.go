@@ -18,13 +18,15 @@ import (
 
 // sink keeps what a recorder publishes.
 type sink struct {
-	mu      sync.Mutex
+	full error // what Reserve fails with
+
+	mu      sync.Mutex // guards what follows
 	records []record.Record
 }
 
 func (s *sink) Mark() string { return "stream/epoch" }
 
-func (s *sink) Reserve(context.Context) (func(), error) { return func() {}, nil }
+func (s *sink) Reserve(context.Context) (func(), error) { return func() {}, s.full }
 
 func (s *sink) Publish(_ context.Context, rs ...*record.Record) error {
 	s.mu.Lock()
@@ -46,7 +48,7 @@ func (s *sink) take() []record.Record {
 // route, under the pattern as it was declared, and none for its own paths.
 func TestRecorded(t *testing.T) {
 	var s sink
-	rec, err := publisher.NewRecorder(&s, publisher.RecorderOptions{Skip: services.Unrecorded})
+	rec, err := publisher.NewRecorder(&s, publisher.RecorderOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +95,24 @@ func TestRecorded(t *testing.T) {
 		ask(t, http.MethodGet, srv.URL+path)
 		if got := s.take(); len(got) != 0 {
 			t.Errorf("GET %s made %d records, want none", path, len(got))
+		}
+	}
+}
+
+// TestUnrecorded sees that a service's own paths answer also when the journal is full.
+func TestUnrecorded(t *testing.T) {
+	rec, err := publisher.NewRecorder(&sink{full: publisher.ErrFull}, publisher.RecorderOptions{Skip: services.Unrecorded})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := rec.Wrap(newHandler(t, services.HandlerOptions{}))
+	for path, want := range map[string]int{
+		"/livez": 200, "/readyz": 200, "/openapi.json": 200, "/hello/you": 503, "/nothing": 503,
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		if w.Code != want {
+			t.Errorf("GET %s = %d, want %d", path, w.Code, want)
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 type Service struct {
 	name   string
 	routes func(*Router)
+	plain  http.Handler // instead of routes
 }
 
 // New returns a service. The name is a part of its records, of its topic and of its
@@ -27,6 +28,13 @@ type Service struct {
 // which also says what is wrong with name or routes.
 func New(name string, routes func(*Router)) *Service {
 	return &Service{name: name, routes: routes}
+}
+
+// FromHandler returns a service that h answers for, any handler of net/http. It is
+// recorded, under the patterns of an http.ServeMux if h is one, and has health; there is
+// no OpenAPI document, no Observe, and what h refuses is as h says it.
+func FromHandler(name string, h http.Handler) *Service {
+	return &Service{name: name, plain: h}
 }
 
 // Name returns the service's name.
@@ -55,6 +63,9 @@ type Observation struct {
 func (s *Service) Handler(o HandlerOptions) (http.Handler, error) {
 	if !publisher.ValidService(s.name) {
 		return nil, fmt.Errorf("services: name %q: want 1 to 64 of a-z, 0-9 and -", s.name)
+	}
+	if s.plain != nil {
+		return newHandler(s.plain, o.Ready, nil), nil
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
