@@ -1,0 +1,196 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/earshot-mq/earshot/publisher"
+	"github.com/earshot-mq/earshot/publisher/record"
+	"github.com/earshot-mq/earshot/subscriber"
+)
+
+// many publishes n records in calls of 500, as fast as it can.
+func many(t *testing.T, s *publisher.Stream, n int) {
+	t.Helper()
+	for n > 0 {
+		rs := make([]*record.Record, min(n, 500))
+		for i := range rs {
+			rs[i] = downcased("HELLO")
+		}
+		if err := s.Publish(context.Background(), rs...); err != nil {
+			t.Fatal(err)
+		}
+		n -= len(rs)
+	}
+}
+
+// TestBurst publishes far above every high-water mark to two subscribers.
+func TestBurst(t *testing.T) {
+	const n = 200_000
+	c := zmqContext(t)
+	p := newPublisher(t, c, publisher.Options{Memory: 1 << 20, Peers: 1000}) // the least queues
+	_, feed, _ := p.Endpoints()
+	run(t, p.Run)
+	var subs []*subscriber.Subscriber
+	for i := range 2 {
+		s, st := newSubscriber(t, c, filepath.Join(t.TempDir(), fmt.Sprint("store", i)), subscriber.Options{Connect: []string{feed}})
+		r := run(t, s.Run)
+		subs = append(subs, s)
+		t.Cleanup(func() {
+			if err := r.stop(); err != nil {
+				t.Error(err)
+			}
+			got, gaps := stored(t, st)
+			for run, numbers := range got {
+				inOrder(t, run, numbers, n)
+			}
+			if len(got) != 1 || gaps != 0 {
+				t.Errorf("%d runs, %d lost", len(got), gaps)
+			}
+			if err := st.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	many(t, stream(t, p, "downcase"), n)
+	for _, s := range subs {
+		waitFor(t, "all records", 60*time.Second, func() bool { return s.Stats.Records.Load() == n })
+		t.Logf("repairs %d, early %d, duplicates %d", s.Stats.Repairs.Load(), s.Stats.Early.Load(), s.Stats.Duplicates.Load())
+	}
+}
+
+// TestTrimmedJournalIsAGap lets a journal run past its bound before its first subscriber
+// comes back.
+func TestTrimmedJournalIsAGap(t *testing.T) {
+	c := zmqContext(t)
+	p := newPublisher(t, c, publisher.Options{MaxBytes: 4 << 20})
+	_, feed, _ := p.Endpoints()
+	run(t, p.Run)
+	s := stream(t, p, "downcase")
+	dir := filepath.Join(t.TempDir(), "store")
+	sub, st := newSubscriber(t, c, dir, subscriber.Options{Connect: []string{feed}})
+	first := run(t, sub.Run)
+	many(t, s, 1000)
+	waitFor(t, "a commit of the first records", 20*time.Second, func() bool {
+		all := p.Cursors()
+		return len(all) == 1 && len(all[0].Runs) == 1 && all[0].Runs[0].Next == 1001
+	})
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	const more = 40_000 // some 15 MB
+	many(t, s, more)
+	waitFor(t, "the bound", 20*time.Second, func() bool { return p.JournalBytes() < 5<<20 })
+	sub, st = newSubscriber(t, c, dir, subscriber.Options{Connect: []string{feed}})
+	second := run(t, sub.Run)
+	waitFor(t, "the rest and the gap", 20*time.Second, func() bool { return sub.Stats.Records.Load()+sub.Stats.Lost.Load() == more })
+	if err := second.stop(); err != nil {
+		t.Fatal(err)
+	}
+	got, lost := stored(t, st)
+	for run, numbers := range got {
+		if len(numbers)+int(lost) != 1000+more || lost == 0 || lost != p.Dropped() {
+			t.Errorf("%s: %d records and %d lost of %d; the publisher counts %d", run, len(numbers), lost, 1000+more, p.Dropped())
+		}
+	}
+	if err := st.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAdoption leaves a replica's journal behind, as a volume whose container is gone,
+// and starts another replica beside it.
+func TestAdoption(t *testing.T) {
+	c := zmqContext(t)
+	dir := filepath.Join(t.TempDir(), "journals")
+	a := newPublisher(t, c, publisher.Options{Dir: dir})
+	b := newPublisher(t, c, publisher.Options{Dir: dir})
+	ra, rb := run(t, a.Run), run(t, b.Run)
+	many(t, stream(t, a, "downcase"), 100)
+	many(t, stream(t, b, "downcase"), 200)
+	for _, r := range []*running{ra, rb} {
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := newPublisher(t, c, publisher.Options{Dir: dir})
+	_, feed, _ := p.Endpoints()
+	run(t, p.Run)
+	many(t, stream(t, p, "downcase"), 50)
+	sub, st := newSubscriber(t, c, filepath.Join(t.TempDir(), "store"), subscriber.Options{Connect: []string{feed}})
+	r := run(t, sub.Run)
+	waitFor(t, "all three runs", 20*time.Second, func() bool { return sub.Stats.Records.Load() == 350 })
+	waitFor(t, "the drained journal is removed", 20*time.Second, func() bool {
+		entries, err := os.ReadDir(dir)
+		return err == nil && len(entries) == 1
+	})
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	got, lost := stored(t, st)
+	if len(got) != 3 || lost != 0 {
+		t.Errorf("%d runs, %d lost", len(got), lost)
+	}
+	for run, numbers := range got {
+		inOrder(t, run, numbers, len(numbers))
+	}
+	if err := st.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPolicyRefuse fills a journal that must keep what the store "main" has not
+// committed, and empties it by starting that store.
+func TestPolicyRefuse(t *testing.T) {
+	c := zmqContext(t)
+	p := newPublisher(t, c, publisher.Options{MaxBytes: 4 << 20, Policy: publisher.Refuse, Required: []string{"main"}})
+	_, feed, _ := p.Endpoints()
+	run(t, p.Run)
+	s := stream(t, p, "downcase")
+	n := 0
+	for ; n < 100_000; n += 500 {
+		release, err := s.Reserve(t.Context())
+		if err != nil {
+			if !strings.Contains(err.Error(), "past its bound") {
+				t.Fatal(err)
+			}
+			break
+		}
+		many(t, s, 500)
+		release()
+	}
+	if n == 100_000 || p.Dropped() > 0 {
+		t.Fatalf("%d records taken, %d dropped", n, p.Dropped())
+	}
+	sub, st := newSubscriber(t, c, filepath.Join(t.TempDir(), "store"), subscriber.Options{Connect: []string{feed}, Name: "main"})
+	r := run(t, sub.Run)
+	waitFor(t, "room again", 30*time.Second, func() bool {
+		release, err := s.Reserve(t.Context())
+		if err != nil {
+			return false
+		}
+		release()
+		return true
+	})
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	got, lost := stored(t, st)
+	for run, numbers := range got {
+		inOrder(t, run, numbers, n)
+	}
+	if lost > 0 {
+		t.Errorf("%d lost", lost)
+	}
+	if err := st.Close(); err != nil {
+		t.Error(err)
+	}
+}
