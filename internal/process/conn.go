@@ -16,6 +16,7 @@ type connKey struct{}
 // listener wraps the connections that it accepts and remembers them.
 type listener struct {
 	net.Listener
+	own func(status int) // told of answers without a handler; may be nil
 
 	mu    sync.Mutex
 	conns map[*conn]struct{}
@@ -71,20 +72,16 @@ func (l *listener) open() []*conn {
 // sends files without copying them.
 type conn struct {
 	net.Conn
-	of      *listener
-	heard   atomic.Bool  // something was read
-	handled atomic.Bool  // the request has reached a handler
-	status  atomic.Int32 // of the answer's first line; 0 before
+	of       *listener
+	heard    atomic.Bool // something was read
+	handled  atomic.Bool // the request has reached a handler
+	answered atomic.Bool // the request has begun to be answered without one
 }
 
-// own returns the status of the answer that just ended if no handler gave it, else 0,
-// and makes ready for the next one.
-func (c *conn) own() int {
-	status := int(c.status.Swap(0))
-	if c.handled.Swap(false) {
-		return 0
-	}
-	return status
+// next makes ready for the next request.
+func (c *conn) next() {
+	c.answered.Store(false)
+	c.handled.Store(false)
 }
 
 func (c *conn) Read(p []byte) (int, error) {
@@ -96,18 +93,18 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 func (c *conn) Write(p []byte) (int, error) {
-	if !c.handled.Load() && c.status.Load() == 0 {
-		c.status.Store(statusOf(p))
+	if !c.handled.Load() && !c.answered.Swap(true) && c.of.own != nil {
+		c.of.own(statusOf(p)) // now: net/http waits for 500 ms before it closes
 	}
 	return c.Conn.Write(p)
 }
 
 // statusOf reads the status out of "HTTP/1.1 431 …"; what is none of that is 400.
-func statusOf(p []byte) int32 {
+func statusOf(p []byte) int {
 	const at = len("HTTP/1.1 ")
 	if len(p) >= at+3 {
 		if n, err := strconv.Atoi(string(p[at : at+3])); err == nil && n >= 100 {
-			return int32(n)
+			return n
 		}
 	}
 	return 400

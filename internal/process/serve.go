@@ -57,7 +57,7 @@ func Serve(l net.Listener, h http.Handler, o ServeOptions) func(context.Context)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &server{listener: &listener{Listener: l}, o: o}
+	s := &server{listener: &listener{Listener: l, own: o.Own}, o: o}
 	s.http = http.Server{
 		Handler:           s.counted(h),
 		ReadHeaderTimeout: o.ReadHeader,
@@ -155,14 +155,10 @@ func (s *server) counted(h http.Handler) http.Handler {
 	})
 }
 
-// state is called by net/http with StateIdle or StateClosed after each answer, also
-// between requests that came in one piece.
+// state is called by net/http with StateIdle after each answer, also between requests
+// that came in one piece.
 func (s *server) state(nc net.Conn, state http.ConnState) {
-	c, ok := nc.(*conn)
-	if !ok || state != http.StateIdle && state != http.StateClosed {
-		return
-	}
-	if status := c.own(); status > 0 && s.o.Own != nil {
-		s.o.Own(status)
+	if c, ok := nc.(*conn); ok && state == http.StateIdle {
+		c.next()
 	}
 }
