@@ -57,6 +57,7 @@ type Publisher struct {
 	server  *feed.Server
 	streams sync.Map // service → *Stream
 
+	stepped  atomic.Bool // the wall clock was set
 	reserved atomic.Int64
 	dropped  atomic.Uint64 // records that were dropped before every store had them
 
@@ -263,15 +264,17 @@ func (p *Publisher) allCommitted() bool {
 func (p *Publisher) keep(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	adopt := time.Now().Add(adoptEvery)
+	began := time.Now()
+	adopt := began.Add(adoptEvery)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			p.retain()
-			if gone := p.commits.Expire(now); len(gone) > 0 {
-				p.o.Logger.Warn("stores forgotten: nothing committed for a week", "stores", gone)
+			stepped := p.clock(began, now)
+			p.retain(stepped)
+			if !stepped {
+				p.expire(now)
 			}
 			if err := p.commits.Save(); err != nil {
 				p.o.Logger.Warn("cursors not saved", "error", err)
@@ -279,14 +282,34 @@ func (p *Publisher) keep(ctx context.Context) {
 			if now.After(adopt) {
 				adopt = now.Add(adoptEvery)
 				p.adopt()
+				p.commits.Keep(func(run record.Run) bool { _, ok := p.Offer(run); return ok })
 			}
 		}
 	}
 }
 
-func (p *Publisher) retain() {
+// clock alarms, once, when the wall clock was set.
+func (p *Publisher) clock(began, now time.Time) (stepped bool) {
+	stepped = journal.Stepped(began, now)
+	if p.stepped.Swap(stepped) != stepped && stepped {
+		p.o.Logger.Error("the clock was set by more than an hour: nothing is deleted for its age until a restart")
+	}
+	return stepped
+}
+
+func (p *Publisher) expire(now time.Time) {
+	if gone := p.commits.Expire(now); len(gone) > 0 {
+		p.o.Logger.Warn("stores forgotten: nothing committed for a week", "stores", gone)
+	}
+}
+
+func (p *Publisher) retain(stepped bool) {
+	age := p.o.MaxAge
+	if stepped {
+		age = 0
+	}
 	bound := p.o.MaxBytes - p.adoptedBytes()
-	dropped, err := p.log.Retain(journal.Retention{MaxBytes: max(bound, 1<<20), MaxAge: p.o.MaxAge, KeepFor: keepFor,
+	dropped, err := p.log.Retain(journal.Retention{MaxBytes: max(bound, 1<<20), MaxAge: age, KeepFor: keepFor,
 		Committed: p.committed, Refuse: p.o.Policy != DropOldest})
 	if err != nil {
 		p.o.Logger.Error("old segments not dropped", "error", err)

@@ -243,7 +243,7 @@ func (s *Subscriber) handle(ev *event, now time.Time) {
 	case feed.EventWelcome:
 		t.reset(ev.From) // whatever was asked for before was not heard
 		t.offers(ev.From, ev.Offers, false, now)
-		s.recommit(ev.Offers)
+		s.welcomed(ev.Offers, now)
 	case feed.EventEnd:
 		t.ended(ev.From, ev.Run, ev.Last, ev.Given, now)
 	case feed.EventTrim:
@@ -258,13 +258,18 @@ func (s *Subscriber) handle(ev *event, now time.Time) {
 	}
 }
 
-// recommit makes the next commit tell of all that a publisher has: it may have missed
-// the last one.
-func (s *Subscriber) recommit(offers []feed.Offer) {
+// welcomed notes which runs are still offered, and makes the next commit tell of all of
+// them: the publisher may have missed the last one.
+func (s *Subscriber) welcomed(offers []feed.Offer, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range offers {
-		s.dirty[offers[i].Run] = true
+		o := &offers[i]
+		s.dirty[o.Run] = true
+		s.store.Seen(o.Run, now)
+		if o.Ended {
+			s.store.End(o.Run, o.Given)
+		}
 	}
 }
 
@@ -296,19 +301,18 @@ func (s *Subscriber) append(now time.Time) {
 func (s *Subscriber) syncLoop(stop <-chan struct{}) {
 	tick := time.NewTicker(s.o.SyncEvery)
 	defer tick.Stop()
-	last := time.Now()
+	began := time.Now()
+	last := began
 	for {
 		select {
 		case <-stop:
 			return
 		case now := <-tick.C:
 			commit := now.Sub(last) >= commitEvery
-			if commit {
-				last = now
-			}
 			s.sync(commit)
 			if commit {
-				s.retain()
+				last = now
+				s.retain(began, now)
 			}
 		}
 	}
@@ -353,11 +357,17 @@ func (s *Subscriber) sync(commit bool) {
 	}
 }
 
-func (s *Subscriber) retain() {
-	if s.o.Retention.MaxBytes == 0 && s.o.Retention.MaxAge == 0 {
+func (s *Subscriber) retain(began, now time.Time) {
+	r := s.o.Retention
+	if journal.Stepped(began, now) {
+		r.MaxAge = 0
+	} else if n := s.store.ForgetUnoffered(now); n > 0 {
+		s.o.Logger.Info("cursors forgotten: not offered for a month", "runs", n)
+	}
+	if r.MaxBytes == 0 && r.MaxAge == 0 {
 		return
 	}
-	dropped, err := s.store.Retain(s.o.Retention)
+	dropped, err := s.store.Retain(r)
 	if err != nil {
 		s.o.Logger.Error("old segments not dropped", "error", err)
 	}

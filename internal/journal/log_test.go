@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/earshot-mq/earshot/publisher/record"
 )
@@ -456,5 +457,23 @@ func BenchmarkRead(b *testing.B) {
 		if err != nil || len(data) == 0 {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestCursorsOfRunsThatNobodyOffersAreForgotten(t *testing.T) {
+	l := open(t, t.TempDir(), Options{Arrivals: true})
+	appendAll(t, l, batch(runA, 1, 3), batch(runB, 1, 3))
+	now := time.Now()
+	l.Seen(runA, now)
+	l.Seen(runB, now)
+	l.End(runA, 3)
+	if n := l.ForgetUnoffered(now.Add(Unoffered / 2)); n != 0 {
+		t.Errorf("%d forgotten after half the time", n)
+	}
+	if n := l.ForgetUnoffered(now.Add(2 * Unoffered)); n != 1 {
+		t.Errorf("%d forgotten, want the one that has ended", n)
+	}
+	if _, ok := l.Cursor(runB); !ok {
+		t.Error("a run that goes on was forgotten")
 	}
 }

@@ -128,6 +128,31 @@ func (l *Log) forgetRunsLocked(dropped []Dropped) {
 	}
 }
 
+// Stepped tells whether the wall clock was set, by more than an hour, since a time that
+// this process has taken. Nothing is deleted for its age then: no clock can be believed.
+func Stepped(since, now time.Time) bool {
+	step := now.Round(0).Sub(since.Round(0)) - now.Sub(since) // Round drops the monotonic reading
+	return step.Abs() > time.Hour
+}
+
+// Unoffered is how long a store keeps the cursor of a run that has ended, that it has
+// whole, and that nobody offers.
+const Unoffered = 30 * 24 * time.Hour
+
+// ForgetUnoffered drops the cursors of runs that nobody has offered for Unoffered. They
+// count what was stored; of a run that comes back after that all would be stored again.
+func (l *Log) ForgetUnoffered(now time.Time) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for run, c := range l.runs {
+		if c.Ended && c.Next > c.Given && c.Seen > 0 && now.Sub(time.Unix(c.Seen, 0)) > Unoffered {
+			delete(l.runs, run)
+			n++
+		}
+	}
+	return n
+}
+
 // Forget drops the cursor of a run, for good with the next segment.
 func (l *Log) Forget(run record.Run) {
 	l.mu.Lock()
