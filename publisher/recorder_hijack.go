@@ -30,16 +30,10 @@ func (p *response) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	p.phase = hijacked
 	p.giveBack()
-	how := p.exchange.handled()
-	if how != recorded {
+	if p.exchange.handled() != recorded {
 		p.giveUp()
 		return conn, rw, nil
 	}
-	// For a handler that writes the header itself, from Header.
-	h := p.under.Header()
-	p.mark(h, how)
-	h.Set(headerRequestID, p.exchange.id)
-
 	c := &hijackedConn{Conn: conn, p: p}
 	c.code.Store(int32(p.status))
 	p.line.Lock()
@@ -83,10 +77,21 @@ type halfCloser struct {
 func (c *hijackedConn) NetConn() net.Conn { return c.Conn }
 
 func (c *hijackedConn) Write(b []byte) (int, error) {
-	if c.code.Load() == 0 {
-		c.code.CompareAndSwap(0, statusIn(b))
+	if c.code.Load() == 0 && c.code.CompareAndSwap(0, statusIn(b)) && c.code.Load() > 0 {
+		return c.writeHead(b)
 	}
 	n, err := c.Conn.Write(b)
+	return n, c.wrote(int64(n), err)
+}
+
+// writeHead writes b, which begins with the head of an answer that the handler has made
+// itself, with the mark in it: else a gateway would record the same exchange again.
+func (c *hijackedConn) writeHead(b []byte) (int, error) {
+	marked := c.p.markHead(b)
+	n, err := c.Conn.Write(marked)
+	if n = min(n, len(b)); err == nil {
+		n = len(b)
+	}
 	return n, c.wrote(int64(n), err)
 }
 
@@ -118,6 +123,31 @@ func (c *hijackedConn) Close() error {
 		c.p.giveUp()
 	})
 	return c.Conn.Close()
+}
+
+// markHead is b with the mark and the request id behind its status line, in place of what
+// the handler may have there.
+func (p *response) markHead(b []byte) []byte {
+	h := http.Header{headerRequestID: {p.exchange.id}}
+	p.mark(h, recorded)
+	var out bytes.Buffer
+	for first := true; ; first = false {
+		line, rest, ok := bytes.Cut(b, []byte("\r\n"))
+		if !ok || len(line) == 0 {
+			break // the end of the head, or of what of it is here
+		}
+		b = rest
+		name, _, _ := bytes.Cut(line, []byte(":"))
+		if !bytes.EqualFold(name, []byte(MarkHeader)) && !bytes.EqualFold(name, []byte(headerRequestID)) {
+			out.Write(line)
+			out.WriteString("\r\n")
+		}
+		if first {
+			_ = h.Write(&out) // a bytes.Buffer takes all
+		}
+	}
+	out.Write(b)
+	return out.Bytes()
 }
 
 // status is the status of what the handler wrote; a handler that wrote none has switched

@@ -231,9 +231,18 @@ func TestHijack(t *testing.T) {
 	}{
 		"raw answer": {func(t *testing.T, w http.ResponseWriter) {
 			c, rw := hijacked(t, w)
-			_, _ = rw.WriteString("HTTP/1.1 202 Accepted\r\n\r\nhi")
+			_, _ = rw.WriteString("HTTP/1.1 202 Accepted\r\nA: b\r\nearshot-record: forged\r\nX-Request-Id: forged\r\n\r\nEarshot-Record: no field\r\n")
 			_ = rw.Flush()
 			c.Close()
+			c.Close()
+		}, "\r\nA: b\r\n\r\nEarshot-Record: no field\r\n", 202, 103, false},
+		"head in parts": {func(t *testing.T, w http.ResponseWriter) {
+			c, _ := hijacked(t, w)
+			for _, part := range []string{"HTTP/1.1 202 Acc", "epted\r\n\r\n", "hi"} {
+				if n, err := io.WriteString(c, part); n != len(part) || err != nil {
+					t.Errorf("wrote %d of %q, %v", n, part, err)
+				}
+			}
 			c.Close()
 		}, "HTTP/1.1 202 Accepted\r\n\r\nhi", 202, 27, false},
 		"own protocol": {func(t *testing.T, w http.ResponseWriter) {
@@ -274,10 +283,14 @@ func TestHijack(t *testing.T) {
 			if err != nil || !strings.HasSuffix(string(got), c.want) {
 				t.Errorf("client got %q, %v; want %q", got, err, c.want)
 			}
-			if name == "header first" && !strings.Contains(string(got), MarkHeader+": "+testRun.String()+"\r\n") {
-				t.Errorf("no mark in %q", got)
-			}
 			r := s.only(t)
+			if name == "header first" || name == "raw answer" {
+				resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader(string(got))), nil)
+				if err != nil || len(resp.Header[MarkHeader]) != 1 || resp.Header.Get(MarkHeader) != testRun.String() ||
+					len(resp.Header[headerRequestID]) != 1 || resp.Header.Get(headerRequestID) != r.HTTP.Request {
+					t.Errorf("client got %q, %v; want it with one mark and one id", got, err)
+				}
+			}
 			if h := r.HTTP; h.Status != c.status || h.Bytes != c.bytes || h.Aborted != c.aborted {
 				t.Errorf("record: status %d, %d bytes, aborted %v; want %d, %d, %v", h.Status, h.Bytes, h.Aborted, c.status, c.bytes, c.aborted)
 			}
