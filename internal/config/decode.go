@@ -333,7 +333,7 @@ var joined = reflect.TypeOf(errors.Join(ErrInvalid))
 // place reports err, and each error that it joins, where it says that it belongs.
 func (d *decoder) place(line int, path string, err error) {
 	if reflect.TypeOf(err) == joined {
-		for _, e := range err.(interface{ Unwrap() []error }).Unwrap() { //nolint:errorlint // only a join at the top
+		for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
 			d.place(line, path, e)
 		}
 		return

@@ -44,7 +44,7 @@ Durations have a unit (` + "`100ms`, `5s`, `24h`, `7d`" + `); sizes are bytes, o
 // Reference writes the page that documents the table, docs/configuration.md.
 func Reference(w io.Writer) error {
 	b := bufio.NewWriter(w)
-	fmt.Fprint(b, referenceHead)
+	fmt.Fprintf(b, "%s", referenceHead)
 	last := ""
 	for _, s := range Settings() {
 		if s.Group != last {

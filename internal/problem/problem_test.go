@@ -19,11 +19,13 @@ func TestWrite(t *testing.T) {
 	}{
 		"bare": {problem.Document{Status: 404}, 404, `{"status":404,"title":"Not Found","type":"about:blank"}`},
 		"full": {
-			problem.Document{Type: "https://example.org/limit", Title: "Too much", Status: 429, Detail: `more than 5 & <a "lot">`, Instance: "01JD", More: map[string]any{"limit": 5}}, 429,
+			problem.Document{Type: "https://example.org/limit", Title: "Too much", Status: 429, Detail: `more than 5 & <a "lot">`, Instance: "01JD", More: map[string]any{"limit": 5}},
+			429,
 			`{"detail":"more than 5 & <a \"lot\">","instance":"01JD","limit":5,"status":429,"title":"Too much","type":"https://example.org/limit"}`,
 		},
 		"members that are taken": {
-			problem.Document{Status: 400, More: map[string]any{"status": 200, "detail": "x", "type": 1}}, 400,
+			problem.Document{Status: 400, More: map[string]any{"status": 200, "detail": "x", "type": 1}},
+			400,
 			`{"status":400,"title":"Bad Request","type":"about:blank"}`,
 		},
 		"no status":               {problem.Document{}, 500, `{"status":500,"title":"Internal Server Error","type":"about:blank"}`},
