@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -387,5 +388,38 @@ func TestSkipNeedsNoRoom(t *testing.T) {
 	a := ask(t, srv, "GET", "/livez")
 	if receive(t, a.done, "the answer"); a.err != nil || string(a.body) != "ok" {
 		t.Errorf("answer %q, %v", a.body, a.err)
+	}
+}
+
+// A 500 keeps what was set above the recorder, and nothing of what the handler had set.
+func TestPanicKeepsFieldsFromAbove(t *testing.T) {
+	s := &fakeSink{}
+	h := recorder(t, s, RecorderOptions{}).Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Set-Cookie", "a=1")
+		w.Header().Del("Vary")
+		panic("boom")
+	}))
+	srv := serve(t, "HTTP/1.1", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Vary", "Accept")
+		h.ServeHTTP(w, r)
+	}))
+	a := ask(t, srv, "GET", "/")
+	receive(t, a.done, "the answer")
+	if h := (<-a.header).Header; h.Get("Vary") != "Accept" || h.Get("Set-Cookie") != "" {
+		t.Errorf("header %v", h)
+	}
+}
+
+// A handler that ends its goroutine leaves a line too.
+func TestGoexit(t *testing.T) {
+	s := &fakeSink{}
+	a := ask(t, serveRecorded(t, "HTTP/1.1", s, RecorderOptions{}, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(text(10))
+		w.(http.Flusher).Flush()
+		runtime.Goexit()
+	}), "GET", "/")
+	receive(t, a.done, "the end")
+	if r := s.only(t); !r.HTTP.Aborted || r.HTTP.Bytes != 10 || a.err == nil {
+		t.Errorf("record: %+v, answer %v", r.HTTP, a.err)
 	}
 }

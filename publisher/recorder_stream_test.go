@@ -399,3 +399,50 @@ func TestCutTellsWhatIsLeft(t *testing.T) {
 	close(leave)
 	s.only(t)
 }
+
+func TestStreamAfterCut(t *testing.T) {
+	for _, protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			s := &fakeSink{}
+			rec := recorder(t, s, RecorderOptions{})
+			if err := rec.Cut(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			srv := serve(t, protocol, rec.Wrap(events(nil)))
+			a := ask(t, srv, "GET", "/")
+			receive(t, a.done, "the end")
+			if r := s.only(t); !r.HTTP.Aborted {
+				t.Errorf("record: %+v", r.HTTP)
+			}
+		})
+	}
+}
+
+// Without room for a second line a stream has only its last one.
+func TestOpenLineNeedsRoom(t *testing.T) {
+	s, next := &fakeSink{}, make(chan struct{})
+	full := &fullAfterFirst{fakeSink: s, asked: make(chan struct{}, 9)}
+	srv := serve(t, "HTTP/1.1", recorder(t, full, RecorderOptions{OpenAfter: time.Millisecond}).Wrap(events(next)))
+	a := ask(t, srv, "GET", "/")
+	receive(t, full.asked, "the request's reservation")
+	receive(t, full.asked, "the timer's reservation")
+	close(next)
+	receive(t, a.done, "the end")
+	if r := s.only(t); r.HTTP.Open {
+		t.Errorf("record: %+v", r.HTTP)
+	}
+}
+
+// fullAfterFirst has room for one record.
+type fullAfterFirst struct {
+	*fakeSink
+	asked chan struct{}
+}
+
+func (s *fullAfterFirst) Reserve(ctx context.Context) (func(), error) {
+	defer func() { s.asked <- struct{}{} }()
+	if s.taken.Load() > 0 {
+		return nil, ErrFull
+	}
+	return s.fakeSink.Reserve(ctx)
+}
