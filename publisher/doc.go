@@ -3,7 +3,7 @@
 // A Publisher owns a journal and three sockets. A Stream is one service's records; a
 // Recorder is the middleware that makes them of an http.Handler's answers.
 //
-//	pub, err := publisher.New(publisher.Options{Dir: "data/journals/downcase", Record: "tcp://127.0.0.1:4445"})
+//	pub, err := publisher.New(nil, publisher.Options{Dir: "data/journals/downcase", Record: "tcp://127.0.0.1:4445"})
 //	stream, err := pub.Stream("downcase")
 //	rec, err := publisher.NewRecorder(stream, publisher.RecorderOptions{})
 //	go pub.Run(ctx)

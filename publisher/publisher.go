@@ -55,7 +55,8 @@ type Publisher struct {
 	writer  *journal.Writer
 	commits *journal.Commits
 	server  *feed.Server
-	streams sync.Map // service → *Stream
+	context *zmq.Context // if it is the publisher's own
+	streams sync.Map     // service → *Stream
 
 	stepped  atomic.Bool // the wall clock was set
 	reserved atomic.Int64
@@ -74,7 +75,8 @@ const (
 )
 
 // New takes a journal directory, opens it and binds the sockets: whatever can't work is
-// an error here. A Publisher that is not run has to be closed by Close.
+// an error here. A Publisher that is not run has to be closed by Close. ctx is the
+// process's context of libzmq; where there is no other user of it, nil makes one.
 func New(ctx *zmq.Context, o Options) (p *Publisher, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -96,24 +98,34 @@ func New(ctx *zmq.Context, o Options) (p *Publisher, err error) {
 			p = nil
 		}
 	}()
+	if ctx == nil {
+		if ctx, err = zmq.NewContext(); err != nil {
+			return p, fmt.Errorf("publisher: %w", err)
+		}
+		p.context = ctx
+	}
 	if p.o.MaxBytes == 0 {
 		if p.o.MaxBytes, err = DefaultBound(claim.Dir); err != nil {
 			return p, err
 		}
 	}
 	p.log, err = journal.Open(claim.Dir, journal.Options{
-		SegmentBytes: min(max(p.o.MaxBytes/16, 1<<20), 64<<20), NoSync: o.Sync == journal.SyncNever, Logger: o.Logger})
+		SegmentBytes: min(max(p.o.MaxBytes/16, 1<<20), 64<<20), NoSync: o.Sync == journal.SyncNever, Logger: o.Logger,
+	})
 	if err != nil {
 		return p, fmt.Errorf("publisher: %w", err)
 	}
 	p.commits = journal.OpenCommits(filepath.Join(claim.Dir, "cursors"))
 	p.writer, err = journal.NewWriter(claim.Dir, p.log, claim.Instance(), journal.WriterOptions{
-		Sync: o.Sync, SyncEvery: o.SyncEvery, Wait: o.Wait, Memory: o.Memory, Hand: p.hand, Logger: o.Logger})
+		Sync: o.Sync, SyncEvery: o.SyncEvery, Wait: o.Wait, Memory: o.Memory, Hand: p.hand, Logger: o.Logger,
+	})
 	if err != nil {
 		return p, fmt.Errorf("publisher: %w", err)
 	}
-	p.server, err = feed.NewServer(ctx, p, feed.ServerOptions{Text: o.Text, Record: o.Record, Replay: o.Replay,
-		Instance: claim.Instance(), Peers: o.Peers, Commits: p.commits, Degraded: p.writer.Stats.Degraded.Load, Logger: o.Logger})
+	p.server, err = feed.NewServer(ctx, p, feed.ServerOptions{
+		Text: o.Text, Record: o.Record, Replay: o.Replay,
+		Instance: claim.Instance(), Peers: o.Peers, Commits: p.commits, Degraded: p.writer.Stats.Degraded.Load, Logger: o.Logger,
+	})
 	if err != nil {
 		return p, fmt.Errorf("publisher: %w", err)
 	}
@@ -141,7 +153,11 @@ func (p *Publisher) release() (err error) {
 		err = errors.Join(err, a.claim.Release())
 	}
 	p.adopted = nil
-	return errors.Join(err, p.claim.Release())
+	err = errors.Join(err, p.claim.Release())
+	if p.context != nil {
+		err = errors.Join(err, p.context.Close())
+	}
+	return err
 }
 
 // Endpoints is where the feeds and replay are bound, with the ports that they really got.
@@ -206,21 +222,9 @@ func (p *Publisher) State() string {
 	return "ok"
 }
 
-// JournalStats counts what the journal did.
-func (p *Publisher) JournalStats() *journal.Stats { return &p.writer.Stats }
-
-// FeedStats counts what the feeds and replay did.
-func (p *Publisher) FeedStats() *feed.Stats { return &p.server.Stats }
-
-// FeedDrops counts the batches that found a feed's queue full.
-func (p *Publisher) FeedDrops() uint64 { return p.server.Drops() }
-
 // Dropped counts the records that were dropped past the bound before every store had
 // them.
 func (p *Publisher) Dropped() uint64 { return p.dropped.Load() }
-
-// Bound is the journal's, in bytes.
-func (p *Publisher) Bound() int64 { return p.o.MaxBytes }
 
 // JournalBytes is what the journal takes on disk, with the adopted ones.
 func (p *Publisher) JournalBytes() int64 { return p.log.Bytes() + p.adoptedBytes() }
@@ -309,8 +313,10 @@ func (p *Publisher) retain(stepped bool) {
 		age = 0
 	}
 	bound := p.o.MaxBytes - p.adoptedBytes()
-	dropped, err := p.log.Retain(journal.Retention{MaxBytes: max(bound, 1<<20), MaxAge: age, KeepFor: keepFor,
-		Committed: p.committed, Refuse: p.o.Policy != DropOldest})
+	dropped, err := p.log.Retain(journal.Retention{
+		MaxBytes: max(bound, 1<<20), MaxAge: age, KeepFor: keepFor,
+		Committed: p.committed, Refuse: p.o.Policy != DropOldest,
+	})
 	if err != nil {
 		p.o.Logger.Error("old segments not dropped", "error", err)
 	}
@@ -398,6 +404,8 @@ func appendOffers(dst []feed.Offer, log *journal.Log) []feed.Offer {
 }
 
 func offer(log *journal.Log, c *journal.Cursor) feed.Offer {
-	return feed.Offer{Stream: c.Stream, EpochS: c.Epoch.String(), Run: c.Run(), Service: c.Service,
-		Oldest: log.Oldest(c.Run()), Last: c.Next - 1, Given: c.Given, Ended: c.Ended}
+	return feed.Offer{
+		Stream: c.Stream, EpochS: c.Epoch.String(), Run: c.Run(), Service: c.Service,
+		Oldest: log.Oldest(c.Run()), Last: c.Next - 1, Given: c.Given, Ended: c.Ended,
+	}
 }

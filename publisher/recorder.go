@@ -91,8 +91,10 @@ func NewRecorder(s sink, o RecorderOptions) (*Recorder, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Recorder{sink: s, redactor: o.Redactor, clients: clients, maxBody: o.MaxBody, conceal: o.Conceal,
-		skip: o.Skip, openAfter: o.OpenAfter, log: o.Logger, open: map[*response]struct{}{}}, nil
+	return &Recorder{
+		sink: s, redactor: o.Redactor, clients: clients, maxBody: o.MaxBody, conceal: o.Conceal,
+		skip: o.Skip, openAfter: o.OpenAfter, log: o.Logger, open: map[*response]struct{}{},
+	}, nil
 }
 
 // Wrap is next with its answers recorded. It has to be the plain handler of the server,
@@ -147,6 +149,8 @@ func (rec *Recorder) refuse(p *response, err error) {
 		h.Set("Connection", "close")
 	}
 	h.Set(headerRequestID, p.exchange.id)
-	problem.Write(p.under, problem.Document{Status: http.StatusServiceUnavailable, Instance: p.exchange.id,
-		Detail: "The answer could not be recorded, so nothing was done. Try again."})
+	problem.Write(p.under, problem.Document{
+		Status: http.StatusServiceUnavailable, Instance: p.exchange.id,
+		Detail: "The answer could not be recorded, so nothing was done. Try again.",
+	})
 }

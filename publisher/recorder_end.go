@@ -111,8 +111,10 @@ func (p *response) fail() {
 	}
 	p.status, p.declared, p.written = 0, -1, 0
 	p.sniffed, p.typed = "", false
-	problem.Write(p.writer(), problem.Document{Status: http.StatusInternalServerError, Instance: p.exchange.id,
-		Detail: "The service failed. Its log has the reason under this request's id."})
+	problem.Write(p.writer(), problem.Document{
+		Status: http.StatusInternalServerError, Instance: p.exchange.id,
+		Detail: "The service failed. Its log has the reason under this request's id.",
+	})
 	p.finish()
 }
 

@@ -107,12 +107,18 @@ func TestBodies(t *testing.T) {
 		"cut rune":        {h: say("text/plain", "aé", limit(2)), media: "text/plain", kind: record.BodyText, body: "a", truncated: true, bytes: 3},
 		"cut long rune":   {h: say("text/plain", "a\U0001f600b", limit(4)), media: "text/plain", kind: record.BodyText, body: "a", truncated: true, bytes: 6},
 		"whole rune":      {h: say("text/plain", "a\U0001f600b", limit(5)), media: "text/plain", kind: record.BodyText, body: "a\U0001f600", truncated: true, bytes: 6},
-		"more than asked": {h: say("text/plain", strings.Repeat("x", 65*kib), limit(1<<30)), media: "text/plain", kind: record.BodyText,
-			body: strings.Repeat("x", 64*kib), truncated: true, bytes: 65 * kib},
-		"secret across the limit": {h: say("text/plain", strings.Repeat("x", 4*kib-20)+" "+token+" "+strings.Repeat("y", 8*kib), limit(4*kib)), media: "text/plain",
-			kind: record.BodyText, body: strings.Repeat("x", 4*kib-20) + " REDACTED " + strings.Repeat("y", 10), truncated: true, bytes: 12*kib - 20 + 2 + len(token)},
-		"secrets across the limit of a large body": {h: say("text/plain", strings.Repeat("x", 64*kib-100)+token+strings.Repeat("y", 200*kib)), media: "text/plain",
-			kind: record.BodyText, body: strings.Repeat("x", 64*kib-100) + "REDACTED", truncated: true, bytes: 264*kib - 100 + len(token)},
+		"more than asked": {
+			h: say("text/plain", strings.Repeat("x", 65*kib), limit(1<<30)), media: "text/plain", kind: record.BodyText,
+			body: strings.Repeat("x", 64*kib), truncated: true, bytes: 65 * kib,
+		},
+		"secret across the limit": {
+			h: say("text/plain", strings.Repeat("x", 4*kib-20)+" "+token+" "+strings.Repeat("y", 8*kib), limit(4*kib)), media: "text/plain",
+			kind: record.BodyText, body: strings.Repeat("x", 4*kib-20) + " REDACTED " + strings.Repeat("y", 10), truncated: true, bytes: 12*kib - 20 + 2 + len(token),
+		},
+		"secrets across the limit of a large body": {
+			h: say("text/plain", strings.Repeat("x", 64*kib-100)+token+strings.Repeat("y", 200*kib)), media: "text/plain",
+			kind: record.BodyText, body: strings.Repeat("x", 64*kib-100) + "REDACTED", truncated: true, bytes: 264*kib - 100 + len(token),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

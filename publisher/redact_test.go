@@ -77,26 +77,42 @@ func TestRedactBody(t *testing.T) {
 		"form":                {media: formType, body: "user=me&password=x&z=1", want: "user=me&password=REDACTED&z=1"},
 		"form is no text":     {media: "text/plain", body: "user=me&password=x&z=1"},
 
-		"json deep default": {media: "application/json", body: `{"a":[{"access_token":"x","b":1}],"Password":{"x":[1,"}"]},"n":2}`,
-			want: `{"a":[{"access_token":"REDACTED","b":1}],"Password":"REDACTED","n":2}`},
-		"json path": {media: "application/problem+json", body: `{"user":{"name":"n","pin":1234 },"pin":5}`,
-			want: `{"user":{"name":"n","pin":"REDACTED" },"pin":5}`, o: RedactorOptions{JSONPaths: []string{"$.user.pin"}}},
-		"json array": {media: "application/json", body: `{"cards":[{"number":"1","x":[7,8,9]},{"number":"2"}],"number":"3"}`,
+		"json deep default": {
+			media: "application/json", body: `{"a":[{"access_token":"x","b":1}],"Password":{"x":[1,"}"]},"n":2}`,
+			want: `{"a":[{"access_token":"REDACTED","b":1}],"Password":"REDACTED","n":2}`,
+		},
+		"json path": {
+			media: "application/problem+json", body: `{"user":{"name":"n","pin":1234 },"pin":5}`,
+			want: `{"user":{"name":"n","pin":"REDACTED" },"pin":5}`, o: RedactorOptions{JSONPaths: []string{"$.user.pin"}},
+		},
+		"json array": {
+			media: "application/json", body: `{"cards":[{"number":"1","x":[7,8,9]},{"number":"2"}],"number":"3"}`,
 			want: `{"cards":[{"number":"REDACTED","x":[7,"REDACTED",9]},{"number":"REDACTED"}],"number":"3"}`,
-			o:    RedactorOptions{JSONPaths: []string{"$.cards[*].number", "$.cards[0].x[1]"}}},
-		"json top array": {media: "application/json", body: `[1,[2,3],{"a":4}]`, want: `["REDACTED",[2,"REDACTED"],{"a":4}]`,
-			o: RedactorOptions{JSONPaths: []string{"$[0]", "$[1][1]"}}},
-		"json wild": {media: "application/json", body: `{"a":{"b":1,"c":{"d":2}},"e":3}`, want: `{"a":{"b":"REDACTED","c":"REDACTED"},"e":3}`,
-			o: RedactorOptions{JSONPaths: []string{"$.a.*"}}},
-		"json deep then child": {media: "application/json", body: `{"x":{"user":{"pin":1,"y":{"user":{"pin":2}}}},"pin":3}`,
-			want: `{"x":{"user":{"pin":"REDACTED","y":{"user":{"pin":"REDACTED"}}}},"pin":3}`, o: RedactorOptions{JSONPaths: []string{"$..user.pin"}}},
-		"json bracket names": {media: "application/json", body: `{"a b":{"c.d":1}}`, want: `{"a b":{"c.d":"REDACTED"}}`,
-			o: RedactorOptions{JSONPaths: []string{"$['a b'][\"c.d\"]"}}},
+			o:    RedactorOptions{JSONPaths: []string{"$.cards[*].number", "$.cards[0].x[1]"}},
+		},
+		"json top array": {
+			media: "application/json", body: `[1,[2,3],{"a":4}]`, want: `["REDACTED",[2,"REDACTED"],{"a":4}]`,
+			o: RedactorOptions{JSONPaths: []string{"$[0]", "$[1][1]"}},
+		},
+		"json wild": {
+			media: "application/json", body: `{"a":{"b":1,"c":{"d":2}},"e":3}`, want: `{"a":{"b":"REDACTED","c":"REDACTED"},"e":3}`,
+			o: RedactorOptions{JSONPaths: []string{"$.a.*"}},
+		},
+		"json deep then child": {
+			media: "application/json", body: `{"x":{"user":{"pin":1,"y":{"user":{"pin":2}}}},"pin":3}`,
+			want: `{"x":{"user":{"pin":"REDACTED","y":{"user":{"pin":"REDACTED"}}}},"pin":3}`, o: RedactorOptions{JSONPaths: []string{"$..user.pin"}},
+		},
+		"json bracket names": {
+			media: "application/json", body: `{"a b":{"c.d":1}}`, want: `{"a b":{"c.d":"REDACTED"}}`,
+			o: RedactorOptions{JSONPaths: []string{"$['a b'][\"c.d\"]"}},
+		},
 		"json escaped key":    {media: "application/json", body: `{"p\u0061ssword":"x"}`, want: `{"p\u0061ssword":"REDACTED"}`},
 		"json cut in a value": {media: "application/json", body: `{"a":{"password":"abc\"de`, want: `{"a":{"password":"REDACTED"`},
 		"json cut in a list":  {media: "application/json", body: `{"password":["abc",{"x":`, want: `{"password":"REDACTED"`},
-		"json broken": {media: "application/json", body: `}{"user":{"pin":1}]} "pin" : 2, {"x":{"pin":[3]}}`,
-			want: `}{"user":{"pin":"REDACTED"}]} "pin" : "REDACTED", {"x":{"pin":"REDACTED"}}`, o: RedactorOptions{JSONPaths: []string{"$.user.pin"}}},
+		"json broken": {
+			media: "application/json", body: `}{"user":{"pin":1}]} "pin" : 2, {"x":{"pin":[3]}}`,
+			want: `}{"user":{"pin":"REDACTED"}]} "pin" : "REDACTED", {"x":{"pin":"REDACTED"}}`, o: RedactorOptions{JSONPaths: []string{"$.user.pin"}},
+		},
 		"json lines":        {media: "application/json", body: "{\"password\":1}\n{\"password\":2}\n", want: "{\"password\":\"REDACTED\"}\n{\"password\":\"REDACTED\"}\n"},
 		"json key as value": {media: "application/json", body: `{"a":"password","b":["password","x"]}`},
 		"json empty":        {media: "application/json", body: `{"password":[],"a":[],"b":{}}`, want: `{"password":"REDACTED","a":[],"b":{}}`},
@@ -126,8 +142,10 @@ func TestRedactBody(t *testing.T) {
 
 func TestRedactOtherPlaces(t *testing.T) {
 	rd := redactor(t, RedactorOptions{Patterns: []string{"hush"}})
-	r := &record.Record{Type: "org.example.v1", Data: []byte(`{"password":"x","say":"hush"}`),
-		HTTP: record.HTTP{Path: "/proxy/https://me:pw@h/hush", Error: "dial http://a:b@h: hush"}}
+	r := &record.Record{
+		Type: "org.example.v1", Data: []byte(`{"password":"x","say":"hush"}`),
+		HTTP: record.HTTP{Path: "/proxy/https://me:pw@h/hush", Error: "dial http://a:b@h: hush"},
+	}
 	rd.Redact(r)
 	if want := "/proxy/https://REDACTED@h/REDACTED"; r.HTTP.Path != want {
 		t.Errorf("path = %q, want %q", r.HTTP.Path, want)
@@ -196,7 +214,8 @@ func TestExplain(t *testing.T) {
 func downcase() *record.Record {
 	return &record.Record{Source: "/downcase", Time: time.Unix(1, 0), Subject: "/downcase/", HTTP: record.HTTP{
 		Method: "GET", Path: "/downcase/", Query: "param=HELLO", Status: 200, Client: "192.0.2.7", Request: "01JDA8Q5V3W7XKZ2M4N6P8R9ST",
-		Bytes: 28, MediaType: "text/plain", Body: []byte("lower case of HELLO is hello"), BodyKind: record.BodyText}}
+		Bytes: 28, MediaType: "text/plain", Body: []byte("lower case of HELLO is hello"), BodyKind: record.BodyText,
+	}}
 }
 
 func TestRedactAllocatesNothingWithoutASecret(t *testing.T) {

@@ -3,10 +3,8 @@ package services
 import (
 	"errors"
 	"strconv"
-	"sync/atomic"
 
 	"github.com/earshot-mq/earshot/internal/admin"
-	"github.com/earshot-mq/earshot/publisher"
 )
 
 // meters count what a service answers. The zero value counts nothing.
@@ -35,23 +33,3 @@ func (m meters) observed(next func(Observation)) func(Observation) {
 		}
 	}
 }
-
-// meterJournal shows what an operator has to know of the journal, under the names that
-// "earshot service" has for it.
-func meterJournal(door *admin.Server, pub *publisher.Publisher) error {
-	st := pub.JournalStats()
-	return errors.Join(
-		door.Counter("earshot_records_total", "Records that were given a number.", total(&st.Records)),
-		door.Gauge("earshot_journal_degraded", "1 while the journal can't be written and records are held in memory.", func() float64 {
-			if st.Degraded.Load() {
-				return 1
-			}
-			return 0
-		}),
-		door.Gauge("earshot_journal_bytes", "Bytes of the journal on disk, adopted ones included.", func() float64 { return float64(pub.JournalBytes()) }),
-		door.Counter("earshot_journal_lost_records_total", "Records that fell out of the memory while the journal could not be written.", total(&st.Lost)),
-		door.Counter("earshot_journal_dropped_records_total", "Records dropped past the bound before every store had them.", func() float64 { return float64(pub.Dropped()) }),
-	)
-}
-
-func total(v *atomic.Uint64) func() float64 { return func() float64 { return float64(v.Load()) } }

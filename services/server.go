@@ -122,7 +122,7 @@ func (srv *Server) publish(s *Service) (err error) {
 	}
 	if srv.door != nil {
 		srv.door.Check("journal", admin.Ready, func(context.Context) (string, error) { return srv.pub.State(), nil })
-		if err := meterJournal(srv.door, srv.pub); err != nil {
+		if err := srv.door.Register(srv.pub.Metrics()); err != nil {
 			return err
 		}
 	}

@@ -55,7 +55,6 @@ type Stats struct {
 	Records, Batches, Bytes  atomic.Uint64
 	Duplicates, Early        atomic.Uint64 // records dropped: there already, or to be fetched
 	Repairs, Gaps, Lost      atomic.Uint64 // fetches; gap lines; the records they stand for
-	Overflow                 atomic.Uint64 // live messages dropped since the writer was behind
 	AppendErrors, SyncErrors atomic.Uint64
 	Commits                  atomic.Uint64
 	Plain                    atomic.Uint64
@@ -197,7 +196,6 @@ func (s *Subscriber) heardNow(now time.Time) {
 		}
 	}
 	s.Stats.Sources.Store(n)
-	s.Stats.Overflow.Store(s.inbox.drops.Load())
 }
 
 // step handles what waits in the inbox.

@@ -15,12 +15,14 @@ func (p *program) gateway(pub *publisher.Publisher, upstreams map[string]string)
 		return "", err
 	}
 	u, _ := url.Parse(upstreams["downcase"])
-	rp := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(u) }, Transport: &http.Transport{MaxIdleConnsPerHost: 64},
+	rp := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(u) }, Transport: &http.Transport{MaxIdleConnsPerHost: 64},
 		ModifyResponse: func(r *http.Response) error {
 			if r.Header.Get("Earshot-Record") != "" {
 				publisher.FromContext(r.Request.Context()).PassOn()
 			}
 			return nil
-		}}
-	return p.serve("gateway", p.s.Listen("http.listen", "port"), "--port", rec.Wrap(rp))
+		},
+	}
+	return p.serve("gateway", p.s.Listen("http.listen", "port"), "--port", rec, rp)
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/admin"
@@ -29,6 +30,8 @@ type program struct {
 	admin *admin.Server
 	parts []process.Stage // started first to last, stopped last to first
 	close []func() error  // after the last stage, last to first
+
+	unrecorded func(status string) // counts an answer that net/http gave by itself
 }
 
 func newProgram(s *settings) (*program, error) {
@@ -40,6 +43,11 @@ func newProgram(s *settings) (*program, error) {
 	p.admin, err = admin.New(admin.Options{Addr: s.String("admin.listen"), Token: s.String("admin.token"), Private: s.Bool("admin.private"), Version: version})
 	if err != nil {
 		return nil, errors.Join(usage(err), p.end())
+	}
+	p.unrecorded, err = p.admin.Counts("earshot_unrecorded_answers_total",
+		"Answers that net/http gave before any handler, by status; they have no record.", "status")
+	if err != nil {
+		return nil, errors.Join(err, p.end())
 	}
 	return p, nil
 }
@@ -56,13 +64,14 @@ func (p *program) add(name string, run func(context.Context) error) {
 	p.parts = append(p.parts, process.Stage{Name: name, Run: run})
 }
 
-// serve adds an HTTP server on an address.
-func (p *program) serve(name, addr, setting string, h http.Handler) (actual string, err error) {
+// serve adds an HTTP server on an address, whose answers are recorded.
+func (p *program) serve(name, addr, setting string, rec *publisher.Recorder, h http.Handler) (actual string, err error) {
 	l, err := process.Listen(addr, setting)
 	if err != nil {
 		return "", err
 	}
-	p.add(name, process.Serve(l, h, process.ServeOptions{Logger: p.log}))
+	own := func(status int) { p.unrecorded(strconv.Itoa(status)) }
+	p.add(name, process.Serve(l, rec.Wrap(h), process.ServeOptions{Logger: p.log, Cut: rec.Cut, Own: own}))
 	return l.Addr().String(), nil
 }
 
@@ -101,7 +110,7 @@ func (p *program) publisher(role string) (*publisher.Publisher, error) {
 		return nil, err
 	}
 	p.add("publisher", pub.Run)
-	if err := p.register(publisherMetrics(pub)); err != nil {
+	if err := p.admin.Register(pub.Metrics()); err != nil {
 		return nil, errors.Join(err, pub.Close())
 	}
 	p.admin.Check("journal", admin.Ready, func(context.Context) (string, error) { return pub.State(), nil })
@@ -155,7 +164,8 @@ func (p *program) recorder(pub *publisher.Publisher, service string, conceal boo
 
 func redactor(s *settings) (*publisher.Redactor, error) {
 	return publisher.NewRedactor(publisher.RedactorOptions{
-		QueryKeys: s.Strings("redact.query"), JSONPaths: s.Strings("redact.json"), Patterns: s.Strings("redact.pattern")})
+		QueryKeys: s.Strings("redact.query"), JSONPaths: s.Strings("redact.json"), Patterns: s.Strings("redact.pattern"),
+	})
 }
 
 // subscriber adds a store, what it follows, and its log file.
@@ -207,7 +217,7 @@ func (p *program) subscriber(connect []string) (*subscriber.Subscriber, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.register(subscriberMetrics(sub, file)); err != nil {
+	if err := p.admin.Register(append(sub.Metrics(), file.Metrics()...)); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	p.add("log file", file.Run)

@@ -113,7 +113,7 @@ func (p *program) service(pub *publisher.Publisher, svc *services.Service, addr 
 	if err != nil {
 		return "", err
 	}
-	return p.serve(svc.Name(), addr, "--http-listen", rec.Wrap(h))
+	return p.serve(svc.Name(), addr, "--http-listen", rec, h)
 }
 
 func serviceCommand() *cobra.Command {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"strings"
@@ -41,7 +42,7 @@ func withSettings(cmd *cobra.Command, name string, f func(context.Context, *sett
 				return usage(err)
 			}
 		}
-		return f(cmd.Context(), s)
+		return errors.Join(f(cmd.Context(), s), values.Err())
 	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(config.FlagError(cmd.Flags(), err))

@@ -7,6 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/earshot-mq/earshot/internal/metric"
 )
 
 // own registers what every process shows.
@@ -47,4 +49,16 @@ func (s *Server) register(name string, c prometheus.Collector) error {
 		return fmt.Errorf("admin: metric %s: %w", name, err)
 	}
 	return nil
+}
+
+// Register shows the numbers of a part.
+func (s *Server) Register(all []metric.Metric) (err error) {
+	for _, m := range all {
+		if m.Now {
+			err = errors.Join(err, s.Gauge(m.Name, m.Help, m.Value))
+		} else {
+			err = errors.Join(err, s.Counter(m.Name, m.Help, m.Value))
+		}
+	}
+	return err
 }

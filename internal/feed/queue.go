@@ -10,7 +10,7 @@ import (
 type queue[T any] struct {
 	limit int64
 	wake  chan struct{}
-	drops atomic.Uint64
+	drops *atomic.Uint64
 
 	mu    sync.Mutex
 	items []T
@@ -18,7 +18,7 @@ type queue[T any] struct {
 }
 
 func newQueue[T any](limit int64) *queue[T] {
-	return &queue[T]{limit: limit, wake: make(chan struct{}, 1)}
+	return &queue[T]{limit: limit, wake: make(chan struct{}, 1), drops: &atomic.Uint64{}}
 }
 
 // put adds an item of that many bytes. must ignores the limit.

@@ -58,6 +58,7 @@ type Server struct {
 
 	text, record, replay *zmq.Socket
 	textQ, recordQ       *queue[journal.Entry]
+	drops                atomic.Uint64
 	replayer             *replayer
 }
 
@@ -86,6 +87,7 @@ func NewServer(ctx *zmq.Context, source Source, o ServerOptions) (s *Server, err
 		o.Degraded = func() bool { return false }
 	}
 	s = &Server{o: o, source: source, textQ: newQueue[journal.Entry](textQueue), recordQ: newQueue[journal.Entry](liveQueue)}
+	s.textQ.drops, s.recordQ.drops = &s.drops, &s.drops
 	hwm := int(min(max(o.Memory/int64(o.Peers)/MaxFeedMessage, 2), 64))
 	bind := func(sock **zmq.Socket, endpoint string, open func(string, zmq.Options) (*zmq.Socket, error), zo zmq.Options) {
 		if endpoint == "" || err != nil {
@@ -154,7 +156,7 @@ func (s *Server) Hand(entries []journal.Entry) {
 }
 
 // Drops counts the batches that found a queue full.
-func (s *Server) Drops() uint64 { return s.textQ.drops.Load() + s.recordQ.drops.Load() }
+func (s *Server) Drops() *atomic.Uint64 { return &s.drops }
 
 // Ended makes the next HEAD say that this publisher stops in good order.
 func (s *Server) Ended() { s.ended.Store(true) }

@@ -23,8 +23,10 @@ func golden() []Record {
 		{ // JSON, with a number that no float holds and a key twice
 			Source: "/shop", Time: at, Subject: "/shop/:id", SampledRate: 10,
 			Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-			HTTP: HTTP{Method: "POST", Path: "/shop/a%20b", Status: 201, Duration: 1500 * time.Microsecond, Bytes: 61,
-				MediaType: "application/json", BodyKind: BodyJSON, Body: []byte(`{"price":19.990,"id":12345678901234567890,"id":[],"é":"\u00e9"}`)},
+			HTTP: HTTP{
+				Method: "POST", Path: "/shop/a%20b", Status: 201, Duration: 1500 * time.Microsecond, Bytes: 61,
+				MediaType: "application/json", BodyKind: BodyJSON, Body: []byte(`{"price":19.990,"id":12345678901234567890,"id":[],"é":"\u00e9"}`),
+			},
 		},
 		{ // a stream that is still open: no body
 			Source: "/ticker", Time: at.Add(10 * time.Second),
@@ -32,19 +34,25 @@ func golden() []Record {
 		},
 		{ // broken off and cut
 			Source: "/downcase", Time: at,
-			HTTP: HTTP{Method: "GET", Path: "/big", Status: 200, Duration: time.Second, Bytes: 1 << 20, MediaType: "text/plain",
-				BodyKind: BodyText, Body: []byte("the beginning"), Truncated: true, Aborted: true},
+			HTTP: HTTP{
+				Method: "GET", Path: "/big", Status: 200, Duration: time.Second, Bytes: 1 << 20, MediaType: "text/plain",
+				BodyKind: BodyText, Body: []byte("the beginning"), Truncated: true, Aborted: true,
+			},
 		},
 		{ // a gateway's own answer
 			Source: "/gateway", Time: at, Subject: "/shop/",
-			HTTP: HTTP{Method: "GET", Path: "/shop/", Status: 502, Duration: 3 * time.Millisecond, Client: "2001:db8::1", Bytes: 2,
+			HTTP: HTTP{
+				Method: "GET", Path: "/shop/", Status: 502, Duration: 3 * time.Millisecond, Client: "2001:db8::1", Bytes: 2,
 				MediaType: "application/problem+json", BodyKind: BodyJSON, Body: []byte(`{}`),
-				Upstream: "http://192.0.2.9:8080", Error: "connection refused"},
+				Upstream: "http://192.0.2.9:8080", Error: "connection refused",
+			},
 		},
 		{ // hostile text: every kind of character that may not stand raw
 			Source: "/downcase", Time: at,
-			HTTP: HTTP{Method: "GET", Path: "/\r\n", Query: "a=\x1b[2J\x00", Status: 200, MediaType: "text/plain", Bytes: 3, BodyKind: BodyText,
-				Body: []byte("\b\t\n\f\r\"\\/<\x7f\u0080\u009f\u00a0\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069\ufeff日本語 😀")},
+			HTTP: HTTP{
+				Method: "GET", Path: "/\r\n", Query: "a=\x1b[2J\x00", Status: 200, MediaType: "text/plain", Bytes: 3, BodyKind: BodyText,
+				Body: []byte("\b\t\n\f\r\"\\/<\x7f\u0080\u009f\u00a0\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069\ufeff日本語 😀"),
+			},
 		},
 		{ // an empty body that was recorded
 			Source: "/downcase", Time: at, HTTP: HTTP{Method: "GET", Status: 200, MediaType: "text/plain", BodyKind: BodyText, Body: []byte{}},
@@ -208,9 +216,11 @@ func TestAppendCuts(t *testing.T) {
 		"long path, some query": {r: Record{HTTP: HTTP{Path: long("/p", 1<<20), Query: "q=1"}}, path: 261000},
 		"all attributes": {r: Record{
 			Source: long("/s", 1<<20), Subject: long("\x00", 1<<20), Traceparent: long("t", 1<<20),
-			HTTP: HTTP{Method: long("M", 1<<20), Path: long("\x01", 1<<20), Query: long("\xff", 1<<20), Client: long("\u202e", 1<<20),
+			HTTP: HTTP{
+				Method: long("M", 1<<20), Path: long("\x01", 1<<20), Query: long("\xff", 1<<20), Client: long("\u202e", 1<<20),
 				Request: long("r", 1<<20), MediaType: long("t", 1<<20), Upstream: long("u", 1<<20), Error: long("e", 1<<20),
-				Body: []byte(long("b", MaxBody)), BodyKind: BodyText},
+				Body: []byte(long("b", MaxBody)), BodyKind: BodyText,
+			},
 		}, truncated: true, path: 10000},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -328,8 +338,10 @@ func FuzzAppend(f *testing.F) {
 		times = min(max(times, 1), 70000)
 		r := Record{
 			ID: downcase().ID, Source: source, Type: kind, Subject: subject, Traceparent: text, Time: time.Unix(0, at), SampledRate: int(n), Data: body,
-			HTTP: HTTP{Method: query, Path: path, Query: query, Status: int(n), Duration: time.Duration(n), Client: text, Request: subject, Bytes: n,
-				MediaType: source, Body: bytes.Repeat(body, 1+times*len(body)/(1+len(body)*len(body))), BodyKind: BodyKind(bodyKind % 3), Upstream: path, Error: text},
+			HTTP: HTTP{
+				Method: query, Path: path, Query: query, Status: int(n), Duration: time.Duration(n), Client: text, Request: subject, Bytes: n,
+				MediaType: source, Body: bytes.Repeat(body, 1+times*len(body)/(1+len(body)*len(body))), BodyKind: BodyKind(bodyKind % 3), Upstream: path, Error: text,
+			},
 		}
 		line := Append(nil, &r)
 		if len(line) > MaxLine || line[len(line)-1] != '\n' {

@@ -1,0 +1,34 @@
+// Package metric is how a part tells its numbers: a name, a help text and a function that
+// reads it. internal/admin shows them; a part need not know how.
+package metric
+
+import "sync/atomic"
+
+// Metric is one number that an operator sees. Its name follows Prometheus: a total ends
+// in _total, and a unit stands before that.
+type Metric struct {
+	Name  string
+	Help  string
+	Value func() float64
+	Now   bool // what is now; otherwise a total, which only grows
+}
+
+// Total reads a counter.
+func Total(name, help string, v *atomic.Uint64) Metric {
+	return Metric{Name: name, Help: help, Value: func() float64 { return float64(v.Load()) }}
+}
+
+// State is 1 while v is true.
+func State(name, help string, v *atomic.Bool) Metric {
+	return Metric{Name: name, Help: help, Now: true, Value: func() float64 {
+		if v.Load() {
+			return 1
+		}
+		return 0
+	}}
+}
+
+// Gauge reads what is now.
+func Gauge[T int | int64 | uint64](name, help string, v func() T) Metric {
+	return Metric{Name: name, Help: help, Now: true, Value: func() float64 { return float64(v()) }}
+}
