@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/earshot-mq/earshot/internal/journal"
 )
 
@@ -100,24 +98,6 @@ func (p *Publisher) missing(a *adopted) (n uint64) {
 		}
 	}
 	return n
-}
-
-// Bounds of the default bound.
-const (
-	minBound = 256 << 20
-	maxBound = 16 << 30
-)
-
-// DefaultBound is a tenth of the file system that dir is on, at least 256 MiB and at
-// most 16 GiB, and never more than leaves a twentieth of it free.
-func DefaultBound(dir string) (int64, error) {
-	var fs unix.Statfs_t
-	if err := unix.Statfs(dir, &fs); err != nil {
-		return 0, fmt.Errorf("publisher: size of the file system of %s: %w", dir, err)
-	}
-	size, free := int64(fs.Blocks)*fs.Bsize, int64(fs.Bavail)*fs.Bsize
-	bound := min(max(size/10, minBound), maxBound)
-	return max(min(bound, free-size/20), 4<<20), nil
 }
 
 // Cursors lists the stores that have committed, for people.

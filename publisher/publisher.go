@@ -38,7 +38,7 @@ type Options struct {
 	SyncEvery time.Duration // default 100 ms
 	Wait      time.Duration // how long an answer waits for a disk that hangs; default 1 s
 	Memory    int64         // bytes of records held while the journal can't be written; default 16 MiB
-	MaxBytes  int64         // bound of the journals on disk; default see DefaultBound
+	MaxBytes  int64         // bound of the journals on disk; default a tenth of the file system, 256 MiB to 16 GiB
 	MaxAge    time.Duration // bound of a record's age; default none
 	Policy    Policy        // Refuse and Block need Required
 	Required  []string      // names of the stores that Policy waits for
@@ -105,7 +105,7 @@ func New(ctx *zmq.Context, o Options) (p *Publisher, err error) {
 		p.context = ctx
 	}
 	if p.o.MaxBytes == 0 {
-		if p.o.MaxBytes, err = DefaultBound(claim.Dir); err != nil {
+		if p.o.MaxBytes, err = journal.Bound(claim.Dir, 0.1, 256<<20, 16<<30); err != nil {
 			return p, err
 		}
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/earshot-mq/earshot/internal/config"
+	"github.com/earshot-mq/earshot/internal/journal"
 	"github.com/earshot-mq/earshot/internal/process"
 )
 
@@ -45,7 +47,21 @@ func run(args []string) int {
 	if errors.As(err, &exit) {
 		return exit.code
 	}
+	if errors.Is(err, journal.ErrNoSpace) {
+		return process.ExitLoss
+	}
 	return process.ExitFailed
+}
+
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range cmd.Commands() {
+		names = append(names, c.Name())
+	}
+	return usage(config.Unknown("command", args[0], names))
 }
 
 const long = `Earshot records every answer of your HTTP services, publishes it over ZeroMQ and
@@ -60,7 +76,7 @@ func rootCommand() *cobra.Command {
 		Long:          long,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noSuchCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

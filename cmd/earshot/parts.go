@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -35,6 +36,9 @@ type program struct {
 }
 
 func newProgram(s *settings) (*program, error) {
+	if err := writable(s.String("data")); err != nil {
+		return nil, err
+	}
 	c, err := zmq.NewContext()
 	if err != nil {
 		return nil, err
@@ -50,6 +54,22 @@ func newProgram(s *settings) (*program, error) {
 		return nil, errors.Join(err, p.end())
 	}
 	return p, nil
+}
+
+// writable makes the data folder and tries it, so that what is wrong with it is said in
+// one line, with the setting that chooses another.
+func writable(dir string) error {
+	err := os.MkdirAll(dir, 0o750)
+	if err == nil {
+		var f *os.File
+		if f, err = os.CreateTemp(dir, ".try*"); err == nil {
+			err = errors.Join(f.Close(), os.Remove(f.Name()))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("the data folder %s can't be written: %w; choose another with --data", dir, err)
+	}
+	return nil
 }
 
 // end gives up what the program holds, last taken first.
@@ -187,10 +207,9 @@ func (p *program) subscriber(connect []string) (*subscriber.Subscriber, error) {
 	p.close = append(p.close, st.Close)
 	bound := s.Size("store.max-bytes")
 	if bound == 0 {
-		if bound, err = publisher.DefaultBound(s.String("data")); err != nil {
+		if bound, err = journal.Bound(s.String("data"), 0.5, 256<<20, 1<<60); err != nil {
 			return nil, err
 		}
-		bound *= 5 // half of the file system, where a journal may have a tenth
 	}
 	sub, err := subscriber.New(p.zmq, st, subscriber.Options{
 		Connect:   connect,

@@ -6,6 +6,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -27,6 +29,18 @@ type Dropped struct {
 	Run         record.Run
 	First, Last uint64
 	Uncommitted uint64 // how many of them not everyone who counts has
+}
+
+// Bound is a share of the file system that dir is on, between least and most, and never
+// more than leaves a twentieth of it free.
+func Bound(dir string, share float64, least, most int64) (int64, error) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return 0, fmt.Errorf("journal: size of the file system of %s: %w", dir, err)
+	}
+	size, free := int64(fs.Blocks)*fs.Bsize, int64(fs.Bavail)*fs.Bsize
+	bound := min(max(int64(float64(size)*share), least), most)
+	return max(min(bound, free-size/20), 4<<20), nil
 }
 
 // Bytes is the size of all segments.
