@@ -95,6 +95,9 @@ func (rec *Recorder) Cut(ctx context.Context) error {
 	case <-ctx.Done():
 		rec.mu.Lock()
 		defer rec.mu.Unlock()
+		if len(rec.open) == 0 {
+			return nil
+		}
 		return fmt.Errorf("publisher: %d streams not cut: %w", len(rec.open), ctx.Err())
 	}
 }

@@ -90,9 +90,12 @@ func (p *program) serve(name, addr, setting string, rec *publisher.Recorder, h h
 	if err != nil {
 		return "", err
 	}
-	own := func(status int) { p.unrecorded(strconv.Itoa(status)) }
-	p.add(name, process.Serve(l, rec.Wrap(h), process.ServeOptions{Logger: p.log, Cut: rec.Cut, Own: own}))
+	p.add(name, process.Serve(l, rec.Wrap(h), p.serveOptions(rec)))
 	return l.Addr().String(), nil
+}
+
+func (p *program) serveOptions(rec *publisher.Recorder) process.ServeOptions {
+	return process.ServeOptions{Logger: p.log, Cut: rec.Cut, Own: func(status int) { p.unrecorded(strconv.Itoa(status)) }}
 }
 
 // run runs the parts until a signal. ready is called once they run.

@@ -24,7 +24,7 @@ type settings struct {
 // The command's error handling is that of every command: what is set wrong is wrong
 // usage.
 func withSettings(cmd *cobra.Command, name string, f func(context.Context, *settings) error) *cobra.Command {
-	set, err := config.New(config.Settings(), "upstreams", "routes")
+	set, err := config.New(config.Settings(), "upstreams", "routes", "client-idle")
 	if err == nil {
 		err = set.Flags(name, cmd.Flags())
 	}
