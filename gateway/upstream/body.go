@@ -1,0 +1,86 @@
+package upstream
+
+import (
+	"errors"
+	"io"
+	"time"
+)
+
+// errStale ends the reading of a request for a dead connection before it has begun.
+var errStale = errors.New("the kept connection is dead")
+
+// requestBody is a request's body as the transport reads it. While it waits for the
+// client, the upstream's time stands still.
+type requestBody struct {
+	io.ReadCloser
+	x *exchange
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	if b.x.stale.Load() {
+		return 0, errStale
+	}
+	b.x.took.Store(true)
+	b.x.watch.pause(Send)
+	n, err := b.ReadCloser.Read(p)
+	b.x.watch.follow(Send, Send, b.x.u.o.BodyIdle)
+	return n, err
+}
+
+// Close does nothing: whoever made the request closes its body, and may send it again.
+func (b *requestBody) Close() error { return nil }
+
+// answerBody is an answer's body with a limit for each piece of it.
+type answerBody struct {
+	body io.ReadCloser
+	x    *exchange
+	idle time.Duration
+}
+
+// Ready tells whether some of the body is here already.
+func (b *answerBody) Ready() bool {
+	c := b.x.conn.Load()
+	return c != nil && c.ready()
+}
+
+// Read returns io.EOF only at the end of a whole body, as far as that can be told: one
+// that ends with its connection has no other end.
+func (b *answerBody) Read(p []byte) (int, error) {
+	b.x.watch.enter(Body, b.idle)
+	n, err := b.body.Read(p)
+	b.x.watch.pause(Body)
+	if err != nil && err != io.EOF {
+		err = b.x.fail(err)
+	}
+	return n, err
+}
+
+// Close ends the exchange. A connection whose answer was not read to its end is closed.
+func (b *answerBody) Close() error {
+	err := b.body.Close()
+	b.x.end()
+	return err
+}
+
+// Tunnel is the connection to an upstream after it has switched protocols.
+type Tunnel struct {
+	io.ReadWriteCloser
+	conn *conn
+	x    *exchange
+}
+
+// CloseWrite says to the upstream that nothing more will come; what it says is still
+// read.
+func (t *Tunnel) CloseWrite() error {
+	if t.conn == nil {
+		return errors.ErrUnsupported
+	}
+	return t.conn.CloseWrite()
+}
+
+// Close closes the connection.
+func (t *Tunnel) Close() error {
+	err := t.ReadWriteCloser.Close()
+	t.x.end()
+	return quiet(err)
+}
