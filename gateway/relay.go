@@ -42,6 +42,9 @@ func (c *call) copyHeader(own http.Header, answer *http.Response) {
 	for name, values := range endToEnd(answer.Header, nil) {
 		own[name] = values
 	}
+	if _, typed := own["Content-Type"]; !typed {
+		own["Content-Type"] = nil // net/http would guess one
+	}
 	mark, marked := answer.Header[publisher.MarkHeader]
 	if marked && c.target.marked {
 		c.exchange.PassOn()

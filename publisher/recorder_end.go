@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -23,7 +24,7 @@ func (p *response) end() {
 		return
 	}
 	cause := recover()
-	if cause == nil || cause == http.ErrAbortHandler { // nil: runtime.Goexit, which goes on by itself
+	if cause == nil || isAbort(cause) { // nil: runtime.Goexit, which goes on by itself
 		p.abort()
 		if cause != nil {
 			panic(cause)
@@ -244,4 +245,11 @@ func trim(h *record.HTTP, limit, beyond int) {
 		}
 	}
 	h.Body = h.Body[:n]
+}
+
+// isAbort tells whether a panic's value is the one by which a handler ends an answer
+// without a word in the log.
+func isAbort(cause any) bool {
+	err, ok := cause.(error)
+	return ok && errors.Is(err, http.ErrAbortHandler)
 }

@@ -277,7 +277,7 @@ func TestBrokenOff(t *testing.T) {
 		"one write too long": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "10")
 			_, _ = w.Write(text(5))
-			if n, err := w.Write(text(20)); n != 0 || err != http.ErrContentLength {
+			if n, err := w.Write(text(20)); n != 0 || !errors.Is(err, http.ErrContentLength) {
 				panic(err)
 			}
 		}, 5},

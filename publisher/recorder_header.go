@@ -39,10 +39,10 @@ func (p *response) decide() {
 	p.stream = p.status == http.StatusSwitchingProtocols || p.media == eventStream && !p.bodyless
 	switch {
 	case p.exchange.handled() != recorded:
-		p.leave()
+		_ = p.leave() // a client that is gone shows at the next write
 	case p.stream:
 		p.beginStream()
-		p.leave()
+		_ = p.leave() // a client that is gone shows at the next write
 	default:
 		b := p.borrow()
 		for k, v := range h {

@@ -76,7 +76,7 @@ func recovery(log *slog.Logger) gin.HandlerFunc {
 					"request", publisher.FromContext(c.Request.Context()).RequestID(),
 					"route", c.FullPath(), "panic", v, "stack", string(debug.Stack()))
 			}
-			if v == http.ErrAbortHandler || c.Writer.Written() {
+			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) || c.Writer.Written() {
 				panic(http.ErrAbortHandler)
 			}
 			for _, name := range []string{"Cache-Control", "Content-Encoding", "Etag", "Last-Modified"} {
