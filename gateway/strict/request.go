@@ -125,10 +125,7 @@ func (r *requests) chunkLine(line []byte) error {
 
 // chunkSize reads the line before a chunk. Extensions mean nothing to anybody.
 func chunkSize(line []byte) (int64, error) {
-	digits, extension, extended := bytes.Cut(line, []byte(";"))
-	if extended {
-		digits = bytes.TrimRight(digits, " \t")
-	}
+	digits, extension, _ := bytes.Cut(line, []byte(";"))
 	if len(digits) == 0 || len(digits) > 15 || !isText(extension) {
 		return 0, malformed("a chunk's size is none")
 	}
