@@ -1,0 +1,296 @@
+package feed
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/internal/zmq"
+	"github.com/earshot-mq/earshot/publisher/record"
+)
+
+// shelf is a Source of one run, in memory.
+type shelf struct {
+	mu      sync.Mutex
+	entries []journal.Entry
+	ended   bool
+}
+
+func (s *shelf) put(n int) journal.Entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := uint64(1)
+	if k := len(s.entries); k > 0 {
+		first = s.entries[k-1].Last + 1
+	}
+	var lines []byte
+	for i := range n {
+		lines = fmt.Appendf(lines, "{\"specversion\":\"1.0\",\"id\":\"%s/%d\"}\n", testRun, first+uint64(i))
+	}
+	raw := journal.AppendBatch(nil, testRun, first, n, lines)
+	e := journal.Entry{Kind: journal.KindBatch, Run: testRun, First: first, Last: first + uint64(n) - 1, Service: "downcase", Lines: raw[len(raw)-len(lines):], Raw: raw}
+	s.entries = append(s.entries, e)
+	return e
+}
+
+func (s *shelf) Offers() ([]Offer, uint64) {
+	o, ok := s.Offer(testRun)
+	if !ok {
+		return nil, 1
+	}
+	return []Offer{o}, 1
+}
+
+func (s *shelf) Offer(run record.Run) (Offer, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := len(s.entries)
+	if run != testRun || k == 0 {
+		return Offer{}, false
+	}
+	return Offer{Stream: run.Stream, EpochS: run.Epoch.String(), Run: run, Service: "downcase", Oldest: 1,
+		Last: s.entries[k-1].Last, Given: s.entries[k-1].Last, Ended: s.ended}, true
+}
+
+func (s *shelf) Read(dst []byte, _ record.Run, from uint64, limit int) ([]byte, uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := from
+	for _, e := range s.entries {
+		if e.Last >= next && len(dst) < limit {
+			dst, next = append(dst, e.Raw...), e.Last+1
+		}
+	}
+	return dst, next, nil
+}
+
+// ear collects what a Follower hears.
+type ear struct {
+	mu     sync.Mutex
+	events []Event
+}
+
+func (e *ear) sink(ev Event) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.events = append(e.events, ev)
+	return true
+}
+
+func (e *ear) count(kind EventKind) (n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, ev := range e.events {
+		if ev.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// records is how many records came in events of a kind.
+func (e *ear) records(kind EventKind) (n uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, ev := range e.events {
+		for i := range ev.Entries {
+			if ev.Kind == kind {
+				n += ev.Entries[i].Count()
+			}
+		}
+	}
+	return n
+}
+
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("no %s within 20 s", what)
+		}
+	}
+}
+
+func newContext(t *testing.T) *zmq.Context {
+	t.Helper()
+	c, err := zmq.NewContext()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// background runs f until the test, or stop, ends it.
+func background(t *testing.T, f func(context.Context) error) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func serve(t *testing.T, c *zmq.Context, src Source, o ServerOptions) (*Server, func()) {
+	t.Helper()
+	if o.Record == "" {
+		o.Record, o.Replay = "tcp://127.0.0.1:0", "tcp://127.0.0.1:0"
+	}
+	s, err := NewServer(c, src, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, background(t, s.Run)
+}
+
+func follow(t *testing.T, c *zmq.Context, o FollowerOptions) (*Follower, *ear) {
+	t.Helper()
+	e := &ear{}
+	o.Sink = e.sink
+	f, err := NewFollower(c, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	background(t, f.Run)
+	return f, e
+}
+
+func TestFetchGoesOnAndStops(t *testing.T) {
+	c, src := newContext(t), &shelf{}
+	s, _ := serve(t, c, src, ServerOptions{Instance: "a", Commits: journal.OpenCommits(t.TempDir() + "/cursors")})
+	for range 10 {
+		src.put(5)
+	}
+	_, at, _ := s.Endpoints()
+	f, e := follow(t, c, FollowerOptions{Endpoint: at, Store: "0000000000001", Name: "main"})
+	waitFor(t, "welcome", func() bool { return e.count(EventWelcome) == 1 })
+	f.Fetch(testRun, 21, 1<<20)
+	waitFor(t, "what there is", func() bool { return e.records(EventData) == 30 })
+	s.Hand([]journal.Entry{src.put(5)})
+	waitFor(t, "what came later", func() bool { return e.records(EventData) == 35 && e.records(EventLive) == 5 })
+	f.Stop(testRun)
+	f.Commit([]journal.StoreRun{{Stream: testRun.Stream, Epoch: testRun.Epoch.String(), Next: 40}})
+	waitFor(t, "the commit", func() bool { return len(s.o.Commits.List()) == 1 })
+	s.Hand([]journal.Entry{src.put(5)})
+	waitFor(t, "the next live batch", func() bool { return e.records(EventLive) == 10 })
+	if n := e.records(EventData); n != 35 {
+		t.Errorf("after STOP came %d more", n-35)
+	}
+	if next, _ := s.o.Commits.Committed(testRun); next != 40 {
+		t.Errorf("committed %d", next)
+	}
+}
+
+func TestCreditBoundsWhatIsSent(t *testing.T) {
+	c, src := newContext(t), &shelf{}
+	s, _ := serve(t, c, src, ServerOptions{Instance: "a"})
+	for range 100 {
+		src.put(100)
+	}
+	_, at, _ := s.Endpoints()
+	f, e := follow(t, c, FollowerOptions{Endpoint: at})
+	waitFor(t, "welcome", func() bool { return e.count(EventWelcome) == 1 })
+	f.Fetch(testRun, 1, 10_000)
+	waitFor(t, "the first credit", func() bool { return e.records(EventData) >= 100 })
+	waitFor(t, "two HEADs without credit", func() bool { return e.count(EventHead) >= 4 })
+	if n := e.records(EventData); n > 400 {
+		t.Errorf("%d records for 10,000 bytes of credit", n)
+	}
+	f.Credit(testRun, 1<<30)
+	waitFor(t, "all", func() bool { return e.records(EventData) == 10_000 })
+}
+
+func TestEndOfAnEndedRun(t *testing.T) {
+	c, src := newContext(t), &shelf{}
+	src.put(5)
+	src.ended = true
+	s, _ := serve(t, c, src, ServerOptions{Instance: "a"})
+	_, at, _ := s.Endpoints()
+	f, e := follow(t, c, FollowerOptions{Endpoint: at})
+	waitFor(t, "welcome", func() bool { return e.count(EventWelcome) == 1 })
+	f.Fetch(testRun, 3, 1<<20)
+	f.Fetch(record.Run{Stream: testRun.Stream, Epoch: 1}, 1, 1<<20)
+	waitFor(t, "both ends", func() bool { return e.count(EventEnd) == 2 })
+	for _, ev := range e.events {
+		if ev.Kind == EventEnd && ev.Run == testRun && (ev.Last != 5 || ev.Given != 5) {
+			t.Errorf("end %+v", ev)
+		}
+	}
+}
+
+// TestPublisherRestarts takes the publisher away and brings another up on its ports: the
+// Follower finds it by itself, and says HELLO to it.
+func TestPublisherRestarts(t *testing.T) {
+	c, src := newContext(t), &shelf{}
+	src.put(5)
+	s, stop := serve(t, c, src, ServerOptions{Instance: "a"})
+	_, at, replay := s.Endpoints()
+	_, e := follow(t, c, FollowerOptions{Endpoint: at})
+	waitFor(t, "welcome", func() bool { return e.count(EventWelcome) == 1 })
+	stop()
+	waitFor(t, "silence", func() bool { return e.count(EventSilent) == 1 })
+	serve(t, c, src, ServerOptions{Instance: "b", Record: at, Replay: replay})
+	waitFor(t, "the second welcome", func() bool { return e.count(EventWelcome) == 2 })
+}
+
+// TestReplayRefuses speaks the protocol wrongly, as a client of another version may.
+func TestReplayRefuses(t *testing.T) {
+	c, src := newContext(t), &shelf{}
+	src.put(1)
+	commits := journal.OpenCommits(t.TempDir() + "/cursors")
+	s, _ := serve(t, c, src, ServerOptions{Instance: "a", Commits: commits})
+	if err := commits.Commit("0000000000009", "main", testRun, 1, 2, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	_, _, replay := s.Endpoints()
+	for name, say := range map[string][2]string{
+		"a later version":   {verbHello, `{"v":2,"store":"0000000000001"}`},
+		"no HELLO":          {verbFetch, `{"v":1,"stream":"q7k3v9x2m1t8w","epoch":"19a8f3c2e4b00d17","from":1,"credit":1}`},
+		"no JSON":           {verbHello, `x`},
+		"a name that is in": {verbHello, `{"v":1,"store":"0000000000001","name":"main"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, err := c.Dealer(zmq.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.Close()
+			if err := d.Connect(replay); err != nil {
+				t.Fatal(err)
+			}
+			waitFor(t, "connection", func() bool { return d.Send([]byte(say[0]), []byte(say[1])) == nil })
+			var m [][]byte
+			waitFor(t, "answer", func() bool { m, err = d.Recv(); return err == nil })
+			var r refuse
+			if string(m[0]) != verbRefuse || json.Unmarshal(m[1], &r) != nil || r.Reason == "" {
+				t.Errorf("answer %q", m)
+			}
+			if strings.Contains(name, "version") && !strings.Contains(r.Reason, "version 2") {
+				t.Errorf("reason %q does not name the version", r.Reason)
+			}
+		})
+	}
+}
+
+func TestFollowerWantsAnEndpoint(t *testing.T) {
+	for _, at := range []string{"", "127.0.0.1:4445", "tcp://127.0.0.1", "ipc://x"} {
+		if _, err := NewFollower(nil, FollowerOptions{Endpoint: at}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", at)) {
+			t.Errorf("NewFollower of %q: %v", at, err)
+		}
+	}
+}
