@@ -138,3 +138,19 @@ func count(t *testing.T, dir, text string) (n int) {
 	}
 	return n
 }
+
+// TestReadmeShowsTheService sees that the README's service is the one that is tested.
+func TestReadmeShowsTheService(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("service/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, code, _ := strings.Cut(string(source), "package main")
+	if !strings.Contains(string(readme), "```go\npackage main"+code+"```") {
+		t.Error("README.md shows another service than examples/service/main.go")
+	}
+}
