@@ -10,10 +10,11 @@ import (
 // canonicalHost is a request's host as routes have it: in lower case, without port and
 // closing dot.
 func canonicalHost(h string) string {
-	if host, _, err := net.SplitHostPort(h); err == nil {
-		h = host
+	if inside, bracketed := strings.CutPrefix(h, "["); bracketed {
+		h, _, _ = strings.Cut(inside, "]")
+	} else if i := strings.IndexByte(h, ':'); i >= 0 && i == strings.LastIndexByte(h, ':') {
+		h = h[:i] // with more colons it is an address of IPv6
 	}
-	h = strings.TrimSuffix(strings.TrimPrefix(h, "["), "]")
 	return strings.ToLower(strings.TrimSuffix(h, "."))
 }
 

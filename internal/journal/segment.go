@@ -124,7 +124,7 @@ func (s *segment) findArrival(n uint64) int64 {
 // an error at the end, and with ErrCorrupt or ErrVersion at the first bytes that are
 // no entry; a torn last entry is ErrShort. f must not keep the entry.
 func scan(r io.ReaderAt, off, end int64, f func(e *Entry, off int64) error) error {
-	buf := make([]byte, 256<<10)
+	buf := make([]byte, min(max(end-off, 1), 256<<10))
 	for have := 0; ; {
 		n, err := r.ReadAt(buf[have:min(int64(len(buf)), max(end-off, 0))], off+int64(have))
 		have += n

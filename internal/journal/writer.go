@@ -425,7 +425,7 @@ func (w *Writer) writtenLocked(n int) {
 
 // watch frees the appenders from a write that hangs.
 func (w *Writer) watch(stop <-chan struct{}) {
-	tick := time.NewTicker(min(w.o.Wait/4, 50*time.Millisecond))
+	tick := time.NewTicker(min(w.o.Wait/4, 200*time.Millisecond))
 	defer tick.Stop()
 	for {
 		select {
