@@ -17,6 +17,7 @@ deps: ## install libzmq, a C compiler and pkg-config where they are missing
 	@deploy/deps
 
 build: deps ## build bin/earshot
+	@[ -x $(BIN) ] || echo "building; the first time takes half a minute or more"
 	@$(GO) build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/earshot
 
 run: build ## run everything in one process: gateway :5000, feeds, subscriber.log (PORT=5050 for another port)
