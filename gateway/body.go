@@ -70,6 +70,10 @@ func (b *requestBody) deadline(t time.Time) bool {
 // Close does nothing: net/http closes the body.
 func (b *requestBody) Close() error { return nil }
 
+// linger is how long net/http may wait, after the answer, for the rest of a request that
+// nobody wants: closing at once would reset the connection, and the answer with it.
+const linger = 2 * time.Second
+
 // release ends the reading.
 func (b *requestBody) release() {
 	if b == nil {
@@ -77,9 +81,13 @@ func (b *requestBody) release() {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.over {
-		b.over = true
-		close(b.done)
+	if b.over {
+		return
+	}
+	b.over = true
+	close(b.done)
+	if b.err == nil {
+		_ = b.c.control.SetReadDeadline(time.Now().Add(linger)) // a writer without deadlines has its own limits
 	}
 }
 

@@ -3,7 +3,7 @@
 //
 //	table, err := gateway.ReadTable("gateway.yaml")
 //	gw, err := gateway.New(gateway.Options{Table: table})
-//	http.Serve(strict.NewListener(l, nil), recorder.Wrap(gw))
+//	http.Serve(strict.NewListener(l, strict.Options{}), recorder.Wrap(gw))
 //
 // # Routes
 //

@@ -62,7 +62,7 @@ func serve(t *testing.T, h http.Handler, isStrict bool) (addr string) {
 	l := listen(t)
 	addr = l.Addr().String()
 	if isStrict {
-		l = strict.NewListener(l, nil)
+		l = strict.NewListener(l, strict.Options{})
 	}
 	s := &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10,

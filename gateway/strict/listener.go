@@ -4,26 +4,40 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
+	"time"
 )
 
+// Options tunes a listener. Every zero field means its default.
+type Options struct {
+	// BodyIdle is how long a read in the middle of a request's body waits when the server
+	// has set no deadline, which net/http does when it drops the rest of a body. Default
+	// 1 min.
+	BodyIdle time.Duration
+	// Refused is told of each request that is refused; it must not wait. Default nobody.
+	Refused func(from net.Addr, err error)
+}
+
 // NewListener returns l with connections whose reading fails where a request is
-// ambiguous: net/http answers 400 and closes. refused, if it is not nil, is told of each
-// such request; it must not wait. The connections are of HTTP/1 in plain text: HTTP/2 is
-// not known to them.
+// ambiguous: net/http answers 400 and closes. The connections are of HTTP/1 in plain text:
+// HTTP/2 is not known to them.
 //
 // What follows a request without a body and with "Connection: upgrade" and "Upgrade:
 // websocket" is not judged, so its connection must not be used for another request when
 // the answer is not 101.
-func NewListener(l net.Listener, refused func(from net.Addr, err error)) net.Listener {
-	if refused == nil {
-		refused = func(net.Addr, error) {}
+func NewListener(l net.Listener, o Options) net.Listener {
+	if o.BodyIdle == 0 {
+		o.BodyIdle = time.Minute
 	}
-	return &listener{l, refused}
+	if o.Refused == nil {
+		o.Refused = func(net.Addr, error) {}
+	}
+	return &listener{l, o}
 }
 
 type listener struct {
 	net.Listener
-	refused func(net.Addr, error)
+	o Options
 }
 
 // Accept waits for the next connection.
@@ -32,7 +46,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: c, requests: newRequests(), refused: l.refused}, nil
+	return &conn{Conn: c, requests: newRequests(), o: &l.o}, nil
 }
 
 // conn is a connection that a server reads requests from. One goroutine reads at a time,
@@ -40,13 +54,19 @@ func (l *listener) Accept() (net.Conn, error) {
 type conn struct {
 	net.Conn
 	requests *requests
-	refused  func(net.Addr, error)
+	o        *Options
 	bad      error
+	limited  atomic.Bool // the server has set a deadline for reading
 }
 
 func (c *conn) Read(p []byte) (int, error) {
 	if c.bad != nil {
 		return 0, c.bad
+	}
+	if c.requests.inside() && !c.limited.Load() {
+		if err := c.Conn.SetReadDeadline(time.Now().Add(c.o.BodyIdle)); err != nil {
+			return 0, err
+		}
 	}
 	n, err := c.Conn.Read(p)
 	good, bad := c.requests.scan(p[:n])
@@ -54,11 +74,23 @@ func (c *conn) Read(p []byte) (int, error) {
 		return n, err
 	}
 	c.bad = bad
-	c.refused(c.RemoteAddr(), bad)
+	c.o.Refused(c.RemoteAddr(), bad)
 	if good > 0 {
 		return good, nil
 	}
 	return 0, bad
+}
+
+// SetReadDeadline notes whether the server has a limit of its own.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.limited.Store(!t.IsZero())
+	return c.Conn.SetReadDeadline(t)
+}
+
+// SetDeadline does the same for both ways.
+func (c *conn) SetDeadline(t time.Time) error {
+	c.limited.Store(!t.IsZero())
+	return c.Conn.SetDeadline(t)
 }
 
 // ReadFrom keeps the kernel's way from a file to the connection.

@@ -39,6 +39,9 @@ func (r *requests) scan(p []byte) (n int, err error) {
 	return len(p), nil
 }
 
+// inside tells whether the next byte is one of a body.
+func (r *requests) inside() bool { return r.part != inHead && r.part != beyond }
+
 func (r *requests) step(p []byte) (n int, err error) {
 	switch r.part {
 	case inHead:
