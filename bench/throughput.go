@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+func throughput() *table {
+	return &table{
+		name:  "throughput",
+		title: "From publisher to subscriber, two processes, tcp loopback, the same bytes in every row",
+		note: "CPU in us a record; ratios to the C pair inside one round. Earshot's publisher encodes each record and writes it to its\n" +
+			"journal; C sends lines that were made before. Lost: in the store for the chain, at the receiver for the others.",
+		columns: []column{
+			{key: "cpu", title: "CPU both", prec: 2},
+			{key: "cpux", of: "cpu", title: "x C", prec: 2},
+			{key: "pub", title: "publisher", prec: 2},
+			{key: "sub", title: "subscriber", prec: 2},
+			{key: "rate", title: "records/s"},
+			{key: "ratex", of: "rate", title: "x C", prec: 2},
+			{key: "sent", title: "published/s"},
+			{key: "repairs", title: "fetches"},
+			{key: "fetched", title: "% by fetch"},
+			{key: "lost", title: "lost", sum: true},
+		},
+		rows: []row{
+			pairRow{},
+			countRow{id: "batches", text: "publisher -> counter, 128 records a call", callers: 1, batch: 128},
+			countRow{id: "callers", text: "publisher -> counter, 64 callers, one record a call", callers: 64, batch: 1},
+			chainRow{},
+		},
+	}
+}
+
+// pairRow is the reference in C.
+type pairRow struct{}
+
+func (pairRow) name() string  { return "c" }
+func (pairRow) title() string { return "libzmq in C, one record a message" }
+func (pairRow) needs() string { return needPair }
+
+func (pairRow) run(ctx context.Context, b *bench) (sample, error) {
+	n := fmt.Sprint(b.o.records)
+	pub, err := start(ctx, "C publisher", b.pair, "pub", b.lines, n)
+	if err != nil {
+		return nil, err
+	}
+	defer pub.kill()
+	bound, err := pub.hear("bound")
+	if err != nil {
+		return nil, err
+	}
+	sub, err := start(ctx, "C subscriber", b.pair, "sub", bound["feed"], n)
+	if err != nil {
+		return nil, err
+	}
+	defer sub.kill()
+	if err := allReady(pub, sub); err != nil {
+		return nil, err
+	}
+	s, _, err := race(pub, sub, b.o.records)
+	return s, err
+}
+
+func allReady(children ...*child) (err error) {
+	for _, c := range children {
+		_, e := c.hear("ready")
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+// countRow is a Publisher with its journal, and a reader without a store.
+type countRow struct {
+	id, text       string
+	callers, batch int
+}
+
+func (r countRow) name() string  { return r.id }
+func (r countRow) title() string { return r.text }
+
+func (r countRow) run(ctx context.Context, b *bench) (sample, error) {
+	return b.publishTo(ctx, "count", r.callers, r.batch)
+}
+
+// chainRow is a Publisher with its journal, and a subscriber until all is in its store
+// and synced.
+type chainRow struct{}
+
+func (chainRow) name() string  { return "chain" }
+func (chainRow) title() string { return "the chain: publisher -> store on disk, synced" }
+
+func (chainRow) run(ctx context.Context, b *bench) (sample, error) {
+	return b.publishTo(ctx, "store", 1, 128)
+}
+
+// publishTo runs a publisher and one process that takes what it publishes.
+func (b *bench) publishTo(ctx context.Context, role string, callers, batch int) (sample, error) {
+	pub, err := b.spawn(ctx, task{Role: "publish", Records: b.o.records, Callers: callers, Batch: batch, Dir: b.path("journals")})
+	if err != nil {
+		return nil, err
+	}
+	defer pub.kill()
+	bound, err := pub.hear("bound")
+	if err != nil {
+		return nil, err
+	}
+	sub, err := b.spawn(ctx, task{Role: role, Records: b.o.records, Feed: bound["feed"], Dir: b.path("store")})
+	if err != nil {
+		return nil, err
+	}
+	defer sub.kill()
+	if err := allReady(pub, sub); err != nil {
+		return nil, err
+	}
+	s, used, err := race(pub, sub, b.o.records)
+	if err != nil {
+		return nil, err
+	}
+	s["repairs"] = used.float("repairs")
+	if used["stored"] != "" {
+		s["lost"] = float64(b.o.records) - used.float("stored")
+	}
+	return s, nil
+}
