@@ -65,3 +65,6 @@ func start(t *testing.T, cmd *exec.Cmd) *output {
 	})
 	return o
 }
+
+// command is the program under test with arguments.
+func command(args ...string) *exec.Cmd { return exec.Command(binary, args...) }

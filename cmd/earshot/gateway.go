@@ -31,7 +31,7 @@ func (p *program) gateway(pub *publisher.Publisher, builtins map[string]string) 
 		return "", err
 	}
 	at = l.Addr().String()
-	serve := process.Serve(strict.NewListener(l, nil), rec.Wrap(gw), p.serveOptions(rec))
+	serve := process.Serve(strict.NewListener(l, strict.Options{}), rec.Wrap(gw), p.serveOptions(rec))
 	p.add("gateway", func(ctx context.Context) error {
 		defer gw.Close()
 		return serve(ctx)
