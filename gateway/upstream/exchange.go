@@ -81,11 +81,11 @@ func (x *exchange) do(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, x.fail(err)
 	}
-	x.watch.enter(Body, x.u.o.BodyIdle)
-	x.watch.pause(Body)
 	if err := x.check(answer); err != nil {
 		return nil, errors.Join(x.fail(err), quiet(answer.Body.Close()))
 	}
+	x.watch.enter(Body, x.u.o.BodyIdle)
+	x.watch.pause(Body)
 	return x.wrap(answer), nil
 }
 
