@@ -24,10 +24,14 @@ type lines struct {
 // all of p, and the line goes on.
 func (l *lines) next(p []byte) (line []byte, n int, ok bool, err error) {
 	i := bytes.IndexByte(p, '\n')
+	here := i
 	if i < 0 {
-		if len(l.held)+len(p) > maxLine {
-			return nil, 0, false, malformed("a line is too long")
-		}
+		here = len(p)
+	}
+	if len(l.held)+here > maxLine {
+		return nil, 0, false, malformed("a line is too long")
+	}
+	if i < 0 {
 		l.held = append(l.held, p...)
 		return nil, len(p), false, nil
 	}
