@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -45,6 +46,7 @@ func refused(t *testing.T) string {
 
 // TestFailures: what the client is told says which upstream and why, and no address.
 func TestFailures(t *testing.T) {
+	t.Parallel()
 	answers := func(out string) func(*testing.T) string {
 		return func(t *testing.T) string {
 			return onceServer(t, func(c *peer) { c.say(out) }).addr
@@ -150,7 +152,7 @@ func interim(c *peer) {
 func tlsServer(t *testing.T) string {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "over TLS") }))
-	s.Config.ErrorLog = nil
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // the handshake is to fail
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	return s.Listener.Addr().String()
@@ -180,12 +182,13 @@ func TestTLS(t *testing.T) {
 
 // TestBodyStops: an answer that stops is cut after its limit, at its own for streams.
 func TestBodyStops(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ header, limits string }{
-		"body":          {"Content-Length: 100\r\n", "body-idle: 100ms"},
-		"chunked":       {"Transfer-Encoding: chunked\r\n", "body-idle: 100ms"},
-		"stream":        {"Content-Type: text/event-stream\r\n", "body-idle: 1m, stream-idle: 100ms"},
-		"total":         {"Content-Length: 100\r\n", "total: 100ms"},
-		"total, chunks": {"Transfer-Encoding: chunked\r\n", "total: 100ms"},
+		"body":          {"Content-Length: 100\r\n", "body-idle: 300ms"},
+		"chunked":       {"Transfer-Encoding: chunked\r\n", "body-idle: 300ms"},
+		"stream":        {"Content-Type: text/event-stream\r\n", "body-idle: 1m, stream-idle: 300ms"},
+		"total":         {"Content-Length: 100\r\n", "total: 300ms"},
+		"total, chunks": {"Transfer-Encoding: chunked\r\n", "total: 300ms"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			left := make(chan struct{})
@@ -212,10 +215,10 @@ func TestBodyStops(t *testing.T) {
 func TestStreamsHaveNoTotal(t *testing.T) {
 	b := onceServer(t, func(p *peer) {
 		p.say("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond)
 		p.say("3\r\nabc\r\n0\r\n\r\n")
 	})
-	d := open(t, one(b.addr, "    timeouts: {total: 50ms}\n"), Options{}, nil)
+	d := open(t, one(b.addr, "    timeouts: {total: 300ms}\n"), Options{}, nil)
 	if _, body := get(t, "http://"+d.addr+"/"); body != "abc" {
 		t.Errorf("the stream was %q", body)
 	}
@@ -223,14 +226,15 @@ func TestStreamsHaveNoTotal(t *testing.T) {
 
 // TestUploadStops tells who stopped: the client gets 408, a deaf upstream 504.
 func TestUploadStops(t *testing.T) {
+	t.Parallel()
 	t.Run("client", func(t *testing.T) {
 		left := make(chan struct{})
 		b := onceServer(t, func(c *peer) { _, _ = io.Copy(io.Discard, c.r); close(left) })
-		d := open(t, "client-idle: 100ms\n"+one(b.addr, "    timeouts: {body-idle: 20ms}\n"), Options{}, nil)
+		d := open(t, "client-idle: 500ms\n"+one(b.addr, "    timeouts: {body-idle: 200ms}\n"), Options{}, nil)
 		c := dial(t, d.addr)
 		c.say("POST / HTTP/1.1\r\n" + host + "Content-Length: 10\r\n\r\nabc")
 		a, body := c.answer("POST")
-		if doc := readDocument(t, a, body); doc.Status != 408 || doc.Detail != "nothing of the body within 100ms" || !a.Close {
+		if doc := readDocument(t, a, body); doc.Status != 408 || doc.Detail != "nothing of the body within 500ms" || !a.Close {
 			t.Errorf("%+v, close %v", doc, a.Close)
 		}
 		<-left
@@ -257,6 +261,7 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 // TestClientTakesNothing: an answer that the client does not read is given up.
 func TestClientTakesNothing(t *testing.T) {
+	t.Parallel()
 	left := make(chan struct{})
 	b := onceServer(t, func(c *peer) {
 		c.say("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")

@@ -17,6 +17,9 @@ type Match struct {
 // path that begins with a slash.
 func (t *Table) Match(method, host, path string) Match {
 	s := search{method: method}
+	if !strings.HasPrefix(path, "/") {
+		return Match{}
+	}
 	host = canonicalHost(host)
 	if n := t.exact[host]; n != nil && s.walk(n, path) {
 		return Match{Route: s.found}
@@ -147,6 +150,9 @@ func (t *Table) Explain(method, host, path string) []Verdict {
 }
 
 func (r *Route) mismatch(method, host, path string) string {
+	if !strings.HasPrefix(path, "/") {
+		return "the path does not begin with a slash"
+	}
 	if !hostMatches(r.Host, host) {
 		return fmt.Sprintf("the host is %q, not %q", host, r.Host)
 	}

@@ -23,6 +23,7 @@ func onceServer(t *testing.T, script func(c *peer)) *raw {
 // TestEventsAreNotDelayed: each event is at the client before the backend sends the next,
 // and the header before the first.
 func TestEventsAreNotDelayed(t *testing.T) {
+	t.Parallel()
 	for name, header := range map[string]string{
 		"event stream": "Content-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n",
 		"chunked":      "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n",
@@ -109,6 +110,7 @@ func TestInterimAnswers(t *testing.T) {
 }
 
 func TestExpectContinue(t *testing.T) {
+	t.Parallel()
 	const head = "POST / HTTP/1.1\r\n" + host + "Expect: 100-continue\r\nContent-Length: 4\r\n"
 	t.Run("exactly one, from the backend", func(t *testing.T) {
 		asked := make(chan struct{})
@@ -175,6 +177,7 @@ func TestExpectContinue(t *testing.T) {
 // TestEarlyAnswer: a backend that answers in the middle of an upload and stops reading is
 // heard, whether it closes the connection or not.
 func TestEarlyAnswer(t *testing.T) {
+	t.Parallel()
 	for name, after := range map[string]func(c *peer){
 		"reset": func(*peer) {}, // closing with unread bytes resets
 		"stays": func(c *peer) { time.Sleep(300 * time.Millisecond) },
@@ -256,6 +259,7 @@ func TestBothWaysAtOnce(t *testing.T) {
 
 // TestClientLeaves: the backend hears of it, in every phase.
 func TestClientLeaves(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ in, out string }{
 		"before the answer": {"GET / HTTP/1.1\r\n" + host + "\r\n", ""},
 		"in the answer":     {"GET / HTTP/1.1\r\n" + host + "\r\n", "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: a\n\n"},

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -81,13 +82,15 @@ func NewHTTP(name, origin string, o Options) (*HTTP, error) {
 
 // ParseOrigin reads scheme, host and port of an upstream; it may have nothing else.
 func ParseOrigin(s string) (*url.URL, error) {
+	const want = "want http://host:port or https://host:port, "
+	if strings.Contains(s, "@") {
+		return nil, errors.New(want + "without a user") // and the text, which may have a password
+	}
 	u, err := url.Parse(s)
-	wrong := fmt.Errorf("want http://host:port or https://host:port, got %q", s)
+	wrong := fmt.Errorf(want+"got %q", s)
 	switch {
 	case err != nil:
-		return nil, wrong // the cause would repeat the text, and with it a password
-	case u.User != nil:
-		return nil, errors.New("want http://host:port or https://host:port, without a user")
+		return nil, wrong
 	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.Path != "" && u.Path != "/",
 		u.RawQuery != "", u.ForceQuery, u.Fragment != "", u.Opaque != "":
 		return nil, wrong
