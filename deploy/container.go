@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/pkg/stdcopy"
 	"github.com/docker/go-connections/nat"
 )
@@ -38,6 +39,8 @@ type Container struct {
 	Exit   int    // code of the last end
 	Labels map[string]string
 	Ports  map[string][]string // published: "5000/tcp" → "127.0.0.1:32768"
+	// Addresses are those in its networks, by their names; empty while it does not run.
+	Addresses map[string]string
 }
 
 // Published is the first address on the host at which a port, such as 5000/tcp, can be
@@ -110,7 +113,8 @@ func (e *Engine) Inspect(ctx context.Context, id string) (Container, error) {
 	}
 	c := Container{
 		ID: in.ID, Name: strings.TrimPrefix(in.Name, "/"), Image: in.Config.Image, Labels: in.Config.Labels,
-		State: in.State.Status, Exit: in.State.ExitCode, Health: container.NoHealthcheck, Ports: map[string][]string{},
+		State: in.State.Status, Exit: in.State.ExitCode, Health: container.NoHealthcheck,
+		Ports: map[string][]string{}, Addresses: addresses(in.NetworkSettings.Networks),
 	}
 	if in.State.Health != nil {
 		c.Health = in.State.Health.Status
@@ -133,6 +137,9 @@ func (e *Engine) List(ctx context.Context, labels map[string]string) ([]Containe
 	all := make([]Container, 0, len(found))
 	for _, f := range found {
 		c := Container{ID: f.ID, Image: f.Image, State: f.State, Labels: f.Labels, Ports: map[string][]string{}}
+		if f.NetworkSettings != nil {
+			c.Addresses = addresses(f.NetworkSettings.Networks)
+		}
 		if len(f.Names) > 0 {
 			c.Name = strings.TrimPrefix(f.Names[0], "/")
 		}
@@ -146,6 +153,17 @@ func (e *Engine) List(ctx context.Context, labels map[string]string) ([]Containe
 	}
 	slices.SortFunc(all, func(a, b Container) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
+}
+
+// addresses is the IPv4 address in each network, or where there is none the IPv6 one.
+func addresses(networks map[string]*network.EndpointSettings) map[string]string {
+	all := map[string]string{}
+	for name, n := range networks {
+		if all[name] = n.IPAddress; n.IPAddress == "" {
+			all[name] = n.GlobalIPv6Address
+		}
+	}
+	return all
 }
 
 // WaitHealthy waits until the health check of a container says yes. ErrUnhealthy if it

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/filters"
@@ -61,17 +62,24 @@ func (e *Engine) Volumes(ctx context.Context, labels map[string]string) (names [
 	return names, nil
 }
 
-// Networks names the networks that have all labels.
-func (e *Engine) Networks(ctx context.Context, labels map[string]string) (names []string, err error) {
+// Network is what the Engine has of a network.
+type Network struct {
+	Name     string
+	Internal bool // nothing outside can be reached from it
+}
+
+// Networks tells of the networks that have all labels, in the order of their names.
+func (e *Engine) Networks(ctx context.Context, labels map[string]string) ([]Network, error) {
 	list, err := e.c.NetworkList(ctx, network.ListOptions{Filters: labelled(labels)})
 	if err != nil {
 		return nil, failed("list", "networks", err)
 	}
+	all := make([]Network, 0, len(list))
 	for _, n := range list {
-		names = append(names, n.Name)
+		all = append(all, Network{n.Name, n.Internal})
 	}
-	slices.Sort(names)
-	return names, nil
+	slices.SortFunc(all, func(a, b Network) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
 }
 
 // labelled filters by labels; one without a value only has to be there.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -143,7 +144,8 @@ func TestWaitHealthy(t *testing.T) {
 
 func TestInspectAndList(t *testing.T) {
 	e := fake(t, http.StatusOK, `{"Id":"1","Name":"/web","State":{"Status":"running"},"Config":{"Image":"x","Labels":{"a":"b"}},
-		"NetworkSettings":{"Ports":{"5000/tcp":[{"HostIp":"127.0.0.1","HostPort":"32768"}],"4444/tcp":null,"5001/tcp":[{"HostIp":"::1","HostPort":"9"}]}}}`)
+		"NetworkSettings":{"Networks":{"back":{"IPAddress":"172.20.0.2","GlobalIPv6Address":"fd00::2"},"six":{"GlobalIPv6Address":"fd00::3"}},
+			"Ports":{"5000/tcp":[{"HostIp":"127.0.0.1","HostPort":"32768"}],"4444/tcp":null,"5001/tcp":[{"HostIp":"::1","HostPort":"9"}]}}}`)
 	c, err := e.Inspect(t.Context(), "web")
 	if err != nil || c.Name != "web" || c.Image != "x" || c.Labels["a"] != "b" || c.Health != "none" {
 		t.Errorf("Inspect() = %+v, %v", c, err)
@@ -157,6 +159,9 @@ func TestInspectAndList(t *testing.T) {
 	if at, ok := c.Published("4444/tcp"); ok {
 		t.Errorf("Published(4444/tcp) = %q, want none", at)
 	}
+	if c.Addresses["back"] != "172.20.0.2" || c.Addresses["six"] != "fd00::3" {
+		t.Errorf("Addresses = %q", c.Addresses)
+	}
 	e = fake(t, http.StatusOK, `[{"Id":"2","Names":["/b"],"State":"exited"},
 		{"Id":"1","Names":["/a"],"State":"running","Ports":[{"IP":"127.0.0.1","PrivatePort":5000,"PublicPort":7,"Type":"tcp"},{"PrivatePort":4444,"Type":"tcp"}]}]`)
 	all, err := e.List(t.Context(), map[string]string{"a": "b"})
@@ -165,6 +170,14 @@ func TestInspectAndList(t *testing.T) {
 	}
 	if at, _ := all[0].Published("5000/tcp"); at != "127.0.0.1:7" {
 		t.Errorf("Published(5000/tcp) = %q", at)
+	}
+}
+
+func TestNetworks(t *testing.T) {
+	e := fake(t, http.StatusOK, `[{"Name":"front"},{"Name":"back","Internal":true}]`)
+	got, err := e.Networks(t.Context(), map[string]string{"a": ""})
+	if want := []Network{{"back", true}, {"front", false}}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("Networks() = %v, %v, want %v", got, err, want)
 	}
 }
 
