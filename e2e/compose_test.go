@@ -1,0 +1,265 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/earshot-mq/earshot/deploy"
+)
+
+// project is docker-compose.yml as it stands, with ports, an image and a name of this
+// run, so that several runs do not meet.
+type project struct {
+	t    *testing.T
+	e    *deploy.Engine
+	name string
+	args []string // of compose: the program and what stands before its command
+	env  []string
+	http string
+}
+
+// override is what the test needs beside docker-compose.yml: the image that is built
+// already, records that can be told apart, and health checks that do not take long.
+const override = `services:
+  gateway:
+    image: %[1]s
+    environment: {EARSHOT_RECORD_EXPOSE: "true", EARSHOT_SUBSCRIBER_FORMAT: json}
+    healthcheck: {interval: 1s}
+  downcase:
+    image: %[1]s
+    healthcheck: {interval: 1s}
+`
+
+// combined runs a program and returns what it prints.
+func combined(t *testing.T, limit time.Duration, env []string, args ...string) ([]byte, error) {
+	t.Helper()
+	// Not t.Context(): it is over when the cleanups run.
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env, cmd.WaitDelay = append(os.Environ(), env...), 5*time.Second
+	return cmd.CombinedOutput()
+}
+
+// newProject names a project; nothing of it is there yet. At the end nothing is left.
+func newProject(t *testing.T, e *deploy.Engine, tag string, compose []string) *project {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "override.yml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, override, tag), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p := &project{t: t, e: e, name: fmt.Sprintf("earshot-e2e-%08x", rand.Uint32())}
+	p.args = append(compose, "--project-directory", root, "--project-name", p.name,
+		"--file", filepath.Join(root, "docker-compose.yml"), "--file", file)
+	port := freePort(t)
+	p.http, p.env = "http://127.0.0.1:"+port, []string{"PORT=" + port}
+	for _, name := range []string{"ADMIN_PORT", "TEXT_PORT", "RECORD_PORT", "REPLAY_PORT"} {
+		p.env = append(p.env, name+"="+freePort(t))
+	}
+	t.Cleanup(p.remove)
+	return p
+}
+
+// run runs a command of compose.
+func (p *project) run(args ...string) {
+	p.t.Helper()
+	if out, err := combined(p.t, 90*time.Second, p.env, append(p.args, args...)...); err != nil {
+		p.t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// remove takes everything down, whatever state it is in.
+func (p *project) remove() {
+	if p.t.Failed() {
+		out, _ := combined(p.t, 30*time.Second, p.env, append(p.args, "logs", "--no-color", "--tail", "40")...)
+		p.t.Logf("the containers printed:\n%s", out)
+	}
+	out, err := combined(p.t, 90*time.Second, p.env, append(p.args, "down", "--volumes", "--remove-orphans", "--timeout", "1")...)
+	if err != nil {
+		p.t.Errorf("down: %v\n%s", err, out)
+	}
+}
+
+// container is the one of a service.
+func (p *project) container(service string) deploy.Container {
+	p.t.Helper()
+	all, err := p.e.List(p.t.Context(), map[string]string{"com.docker.compose.project": p.name, "com.docker.compose.service": service})
+	if err != nil || len(all) != 1 {
+		p.t.Fatalf("%s has %d containers, want 1: %v", service, len(all), err)
+	}
+	return all[0]
+}
+
+// healthy waits until the Engine finds both containers healthy.
+func (p *project) healthy() {
+	p.t.Helper()
+	for _, service := range []string{"downcase", "gateway"} {
+		if err := p.e.WaitHealthy(within(p.t, time.Minute), p.container(service).ID); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// exec runs a command in the container of a service.
+func (p *project) exec(service string, command ...string) (string, error) {
+	out, err := p.e.Exec(within(p.t, 20*time.Second), p.container(service).ID, command...)
+	return string(bytes.TrimSpace(out)), err
+}
+
+// compose brings docker-compose.yml up, looks at it, kills and restarts it under load,
+// and takes it down.
+func compose(t *testing.T, e *deploy.Engine, tag string, program ...string) {
+	p := newProject(t, e, tag, program)
+	p.run("up", "-d", "--no-build")
+	p.healthy()
+	p.isHardened()
+	p.isPrivate()
+	p.publishesOnLoopback()
+
+	stop := make(chan struct{})
+	a := load(p.http, 4, stop)
+	p.enough(a)
+	for _, kill := range [][]string{{"gateway"}, {"downcase"}, {"gateway", "downcase"}} {
+		p.run(append([]string{"kill"}, kill...)...)
+		p.run(append([]string{"start"}, kill...)...)
+		p.healthy()
+		p.enough(a)
+	}
+	for _, service := range []string{"gateway", "downcase"} {
+		p.run("restart", service)
+		p.healthy()
+		p.enough(a)
+	}
+	close(stop)
+	a.wait()
+	dir := t.TempDir()
+	waitFor(t, "a line for each answer", 30*time.Second, func() bool { return a.in(p.logged(dir)) })
+
+	p.run("stop")
+	for _, service := range []string{"gateway", "downcase"} {
+		if c, err := e.Inspect(t.Context(), p.container(service).ID); err != nil || c.State != "exited" || c.Exit != 0 {
+			t.Errorf("%s after stop: %s, exit code %d, %v", service, c.State, c.Exit, err)
+		}
+	}
+	if err := e.Copy(within(t, time.Minute), p.container("gateway").ID, "/data", dir); err != nil {
+		t.Fatal(err)
+	}
+	oracle(t, a, filepath.Join(dir, "data", "store"), filepath.Join(dir, "data", "logs"))
+
+	p.run("down", "--volumes")
+	p.isGone()
+}
+
+// enough waits for some hundred further answers of downcase.
+func (p *project) enough(a *answers) {
+	p.t.Helper()
+	before := a.ofDowncase()
+	waitFor(p.t, "answers of downcase", 30*time.Second, func() bool { return a.ofDowncase() > before+300 })
+}
+
+// ofDowncase counts the answers that downcase made; while it is down they are the
+// gateway's.
+func (a *answers) ofDowncase() (n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, body := range a.ids {
+		if strings.HasPrefix(body, "lower case of ") {
+			n++
+		}
+	}
+	return n
+}
+
+// logged is the ids in the log file of the gateway's container, by way of a file in dir.
+func (p *project) logged(dir string) map[string]int {
+	text, err := p.exec("gateway", "cat", "/data/logs/subscriber.log")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "now.log"), []byte(text+"\n"), 0o644)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return logIDs(p.t, dir)
+}
+
+// isHardened asks inside of the containers what they may do.
+func (p *project) isHardened() {
+	p.t.Helper()
+	for service, memory := range map[string]string{"gateway": "268435456", "downcase": "134217728"} {
+		if id, err := p.exec(service, "id", "-u"); err != nil || id == "0" || id == "" {
+			p.t.Errorf("%s runs as user %q, %v", service, id, err)
+		}
+		if out, err := p.exec(service, "touch", "/usr/local/bin/x", "/tmp/x"); err == nil || !strings.Contains(err.Error(), "Read-only file system") {
+			p.t.Errorf("%s can write to its root: %q, %v", service, out, err)
+		}
+		status, err := p.exec(service, "cat", "/proc/1/status")
+		if err != nil || !strings.Contains(status, "NoNewPrivs:\t1") || strings.Count(status, "\t0000000000000000") < 5 {
+			p.t.Errorf("%s has capabilities or may get them: %v\n%s", service, err, status)
+		}
+		const limit = "cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes"
+		if got, err := p.exec(service, "sh", "-c", limit); err != nil || got != memory {
+			p.t.Errorf("%s may use %s bytes of memory, want %s: %v", service, got, memory, err)
+		}
+	}
+}
+
+// isPrivate asks the Engine for the networks: nobody outside reaches downcase, nor it
+// anybody.
+func (p *project) isPrivate() {
+	p.t.Helper()
+	networks, err := p.e.Networks(p.t.Context(), map[string]string{"com.docker.compose.project": p.name})
+	back := deploy.Network{Name: p.name + "_back", Internal: true}
+	if err != nil || !slices.Contains(networks, back) {
+		p.t.Errorf("networks %+v, %v: want %+v among them", networks, err, back)
+	}
+	at := p.container("downcase").Addresses
+	if len(at) != 1 || at[back.Name] == "" {
+		p.t.Errorf("downcase has the addresses %v, want one in %s", at, back.Name)
+	}
+}
+
+// publishesOnLoopback asks the Engine what can be reached from the host.
+func (p *project) publishesOnLoopback() {
+	p.t.Helper()
+	for service, want := range map[string]int{"gateway": 5, "downcase": 0} {
+		c, err := p.e.Inspect(p.t.Context(), p.container(service).ID)
+		if err != nil || len(c.Ports) != want {
+			p.t.Errorf("%s publishes %v, want %d ports: %v", service, c.Ports, want, err)
+		}
+		for port, at := range c.Ports {
+			if len(at) != 1 || !strings.HasPrefix(at[0], "127.0.0.1:") {
+				p.t.Errorf("%s publishes %s at %v, want loopback only", service, port, at)
+			}
+		}
+	}
+}
+
+// isGone asks that nothing of the project is left.
+func (p *project) isGone() {
+	p.t.Helper()
+	of := map[string]string{"com.docker.compose.project": p.name}
+	containers, err := p.e.List(p.t.Context(), of)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	volumes, err := p.e.Volumes(p.t.Context(), of)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	networks, err := p.e.Networks(p.t.Context(), of)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if len(containers)+len(volumes)+len(networks) > 0 {
+		p.t.Errorf("after down: containers %v, volumes %v, networks %v", containers, volumes, networks)
+	}
+}
