@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/earshot-mq/earshot/internal/process"
 )
 
 // roleFlag makes this program a child: its one argument is the task as JSON.
@@ -49,6 +51,7 @@ func roles() map[string]func(context.Context, *control, task) error {
 }
 
 func runRole(ctx context.Context, text string, in io.Reader, out io.Writer) error {
+	process.Tune() // as the program does
 	var t task
 	if err := json.Unmarshal([]byte(text), &t); err != nil {
 		return fmt.Errorf("role %q: %w", text, err)

@@ -24,7 +24,17 @@ func (s *Stream) Service() string { return s.s.Service() }
 // Mark is "stream/epoch": the value of Earshot-Record before a number is given.
 func (s *Stream) Mark() string { return s.s.Run().String() }
 
-var tails = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
+// encoded is the room in which the lines of one Publish are written, used again.
+type encoded struct {
+	text  []byte
+	ends  []int
+	tails [][]byte
+}
+
+var rooms = sync.Pool{New: func() any { return &encoded{text: make([]byte, 0, 1024)} }}
+
+// keepRoom is the most that a room in the pool may have.
+const keepRoom = 1 << 20
 
 // Publish records rs, in this order and with consecutive numbers, and returns when they
 // are in the journal or, while it can't be written, held in memory. Their ID is set,
@@ -34,24 +44,21 @@ func (s *Stream) Publish(ctx context.Context, rs ...*record.Record) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("publisher: publish: %w", err)
 	}
-	if len(rs) == 1 {
-		return s.publishOne(rs[0])
-	}
-	encoded := make([][]byte, len(rs))
-	for i, r := range rs {
+	e := rooms.Get().(*encoded)
+	e.text, e.ends, e.tails = e.text[:0], e.ends[:0], e.tails[:0]
+	for _, r := range rs {
 		s.complete(r)
-		encoded[i] = record.AppendTail(nil, r)
+		e.text = record.AppendTail(e.text, r)
+		e.ends = append(e.ends, len(e.text))
 	}
-	return s.number(rs, encoded)
-}
-
-func (s *Stream) publishOne(r *record.Record) error {
-	s.complete(r)
-	buf := tails.Get().(*[]byte)
-	*buf = record.AppendTail((*buf)[:0], r)
-	err := s.number([]*record.Record{r}, [][]byte{*buf})
-	if cap(*buf) <= 64<<10 {
-		tails.Put(buf)
+	begin := 0
+	for _, end := range e.ends {
+		e.tails = append(e.tails, e.text[begin:end])
+		begin = end
+	}
+	err := s.number(rs, e.tails)
+	if cap(e.text) <= keepRoom {
+		rooms.Put(e)
 	}
 	return err
 }

@@ -36,6 +36,7 @@ func usage(err error) error {
 }
 
 func run(args []string) int {
+	process.Tune()
 	root := rootCommand()
 	root.SetArgs(args)
 	err := root.Execute()

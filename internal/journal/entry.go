@@ -107,6 +107,10 @@ const (
 // AppendBatch appends the control line of a batch and its lines, which must be
 // count whole lines of at most MaxBatch bytes.
 func AppendBatch(dst []byte, run record.Run, first uint64, count int, lines []byte) []byte {
+	return append(appendBatchHead(dst, run, first, count, lines), lines...)
+}
+
+func appendBatchHead(dst []byte, run record.Run, first uint64, count int, lines []byte) []byte {
 	start := len(dst)
 	dst = append(dst, batchOpen...)
 	dst = append(dst, run.Stream...)
@@ -119,8 +123,18 @@ func AppendBatch(dst []byte, run record.Run, first uint64, count int, lines []by
 	dst = append(dst, `,"bytes":`...)
 	dst = strconv.AppendInt(dst, int64(len(lines)), 10)
 	crc := crc32.Update(crc32.Checksum(dst[start:], crcTable), crcTable, lines)
-	dst = appendCRC(dst, crc)
-	return append(dst, lines...)
+	return appendCRC(dst, crc)
+}
+
+// sealBatch makes a batch of b, which has MaxHeader bytes of room and then the lines:
+// the control line is written right before them, and nothing is copied.
+func sealBatch(b []byte, run record.Run, first uint64, count int) (raw, lines []byte) {
+	lines = b[MaxHeader:]
+	var room [MaxHeader]byte
+	head := appendBatchHead(room[:0], run, first, count, lines)
+	start := MaxHeader - len(head)
+	copy(b[start:], head)
+	return b[start:len(b):len(b)], lines[:len(lines):len(lines)]
 }
 
 func appendCRC(dst []byte, crc uint32) []byte {

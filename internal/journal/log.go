@@ -315,6 +315,12 @@ func (l *Log) begin() error {
 	defer l.mu.Unlock()
 	l.cur, l.f = s, f
 	l.segs = append(l.segs, s)
+	if l.ahead != nil && l.aheadAs < name { // it came too late: names are in the order of use
+		err := errors.Join(l.ahead.Close(), os.Remove(l.ahead.Name()))
+		if l.ahead = nil; err != nil {
+			l.o.Logger.Warn("segment allocated ahead not removed", "segment", l.aheadAs, "error", err)
+		}
+	}
 	return nil
 }
 
@@ -357,6 +363,9 @@ func (l *Log) Ahead() error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if name != segmentName(l.epoch, l.serial) { // an append could not wait for it, and began a later one
+		return errors.Join(f.Close(), os.Remove(f.Name()))
+	}
 	l.ahead, l.aheadAs = f, name
 	return nil
 }

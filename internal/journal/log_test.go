@@ -477,3 +477,44 @@ func TestCursorsOfRunsThatNobodyOffersAreForgotten(t *testing.T) {
 		t.Error("a run that goes on was forgotten")
 	}
 }
+
+// TestAheadKeepsTheOrder allocates segments beside appends that do not wait for them:
+// the names of the files have to stay in the order of what is in them.
+func TestAheadKeepsTheOrder(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, Options{Arrivals: true, SegmentBytes: 1 << 10})
+	stop, stopped := make(chan struct{}), make(chan error)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				stopped <- nil
+				return
+			default:
+			}
+			if err := l.Ahead(); err != nil {
+				stopped <- err
+				return
+			}
+		}
+	}()
+	for i := range 1500 {
+		appendAll(t, l, batch(runA, uint64(i+1), 1))
+	}
+	close(stop)
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range l.segs[1:] {
+		if s.Name <= l.segs[i].Name {
+			t.Fatalf("segment %s comes after %s", s.Name, l.segs[i].Name)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, dir, Options{Arrivals: true})
+	if got := arrivals(t, l.Reader(1)); fmt.Sprint(got) != fmt.Sprint(upTo(1, 1500)) {
+		t.Errorf("%d arrivals after reopening", len(got))
+	}
+}

@@ -91,7 +91,8 @@ type Stream struct {
 	run    record.Run
 	prefix []byte // of every line, up to the number
 	next   uint64
-	lines  []byte // pending
+	lines  []byte // pending, behind MaxHeader bytes of room
+	usual  int    // size of a batch, on average
 	first  uint64
 	count  int
 }
@@ -222,12 +223,13 @@ func (s *Stream) Append(tails ...[]byte) (first uint64, err error) {
 
 // addLocked numbers one line into the pending batch, and begins another when it is full.
 func (s *Stream) addLocked(tail []byte) {
-	if len(s.lines)+len(s.prefix)+20+len(tail) > MaxBatch {
+	if len(s.lines)+len(s.prefix)+20+len(tail) > MaxHeader+MaxBatch {
 		s.takeLocked()
 	}
 	if s.count == 0 {
 		s.first = s.next
 		s.w.pending = append(s.w.pending, s)
+		s.lines = make([]byte, MaxHeader, max(s.usual, MaxHeader+len(s.prefix)+20+len(tail)))
 	}
 	s.lines = append(s.lines, s.prefix...)
 	s.lines = strconv.AppendUint(s.lines, s.next, 10)
@@ -245,16 +247,14 @@ func (s *Stream) takeLocked() {
 	if s.first == 1 {
 		w.held = append(w.held, newEpoch(s.run, s.service, BootID(), time.Now()))
 	}
-	raw := AppendBatch(make([]byte, 0, MaxHeader+len(s.lines)), s.run, s.first, s.count, s.lines)
+	raw, lines := sealBatch(s.lines, s.run, s.first, s.count)
 	w.held = append(w.held, Entry{
 		Kind: KindBatch, Run: s.run, First: s.first, Last: s.next - 1, Service: s.service,
-		Lines: raw[len(raw)-len(s.lines):], Raw: raw,
+		Lines: lines, Raw: raw,
 	})
 	w.Stats.Held.Add(int64(len(raw)))
-	s.count = 0
-	if s.lines = s.lines[:0]; cap(s.lines) > 1<<18 {
-		s.lines = nil
-	}
+	s.usual = (3*s.usual + len(s.lines) + 64) / 4
+	s.count, s.lines = 0, nil // the entry has it
 }
 
 // takeLocked makes batches of all pending lines, and drops the oldest of what is held

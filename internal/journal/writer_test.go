@@ -101,6 +101,7 @@ func TestWriterNumbersEachStreamOnce(t *testing.T) {
 	}
 	l := open(t, dir, Options{})
 	for _, run := range runs {
+		checkLines(t, l, run, workers/2*each)
 		want := fmt.Sprint(upTo(1, workers/2*each))
 		if got := numbers(t, l, run, 1); fmt.Sprint(got) != want {
 			t.Errorf("%s in the log: %d numbers", run, len(got))
@@ -114,6 +115,32 @@ func TestWriterNumbersEachStreamOnce(t *testing.T) {
 	}
 	if n := r.feed.n; n >= workers*each {
 		t.Errorf("%d batches of %d records: nothing was grouped", n, workers*each)
+	}
+}
+
+// checkLines fails unless the lines of run are those that were appended, byte for byte.
+func checkLines(t *testing.T, l *Log, run record.Run, n int) {
+	t.Helper()
+	data, _, err := l.Read(nil, run, 1, 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := 0
+	for len(data) > 0 {
+		e, err := Next(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data = data[len(e.Raw):]
+		for line := range e.Records() {
+			i++
+			if want := fmt.Sprintf("{\"specversion\":\"1.0\",\"id\":\"%s/%d%s", run, i, tail); string(line) != want {
+				t.Fatalf("line %d is %q, want %q", i, line, want)
+			}
+		}
+	}
+	if i != n {
+		t.Errorf("%d lines, want %d", i, n)
 	}
 }
 
