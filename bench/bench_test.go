@@ -54,8 +54,8 @@ func TestRows(t *testing.T) {
 		}
 		t.Log("\n" + table.String())
 	}
-	if rows != 12 {
-		t.Errorf("%d rows were run, want 12", rows)
+	if rows != 13 {
+		t.Errorf("%d rows were run, want 13", rows)
 	}
 }
 

@@ -3,27 +3,33 @@
 /*
  * pair is the reference: libzmq in C, one record a message.
  *
- *   pair pub FILE COUNT          sends COUNT lines of FILE, over and over, as fast as it can
- *   pair sub ENDPOINT COUNT      receives and counts them
+ *   pair pub FILE COUNT [LOG]        sends COUNT lines of FILE, over and over, as fast as it can
+ *   pair sub ENDPOINT COUNT [LOG]    receives and counts them
  *   pair paced-pub FILE COUNT RATE   sends RATE a second, each with the time of its sending
  *   pair paced-sub ENDPOINT COUNT    tells the quantiles of how long each was on its way
+ *
+ * With LOG each record is also written to that file, with one write(2), before it is
+ * sent or when it was received; the receiver syncs the file at the end.
  *
  * The publisher blocks at the high-water mark (libzmq's default, 1000) instead of
  * dropping. Both talk to the process that started them by lines: ready, go, done, stop,
  * usage.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 #include <zmq.h>
 
 enum { QUIET_MS = 3000 }; /* nothing for so long: the rest is lost */
 
 static void *context, *sock;
+static int log_file = -1;
 static double began;
 
 static void fail(const char *what)
@@ -50,6 +56,18 @@ static int64_t now(void)
 	struct timespec t;
 	check(clock_gettime(CLOCK_MONOTONIC, &t), "clock_gettime");
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void open_log(const char *path)
+{
+	log_file = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	check(log_file, path);
+}
+
+static void write_log(const void *record, size_t len)
+{
+	if (log_file >= 0 && write(log_file, record, len) != (ssize_t)len)
+		fail("write");
 }
 
 static void hear(const char *word)
@@ -130,6 +148,7 @@ static void pub(const char *file, long count, long rate)
 			sent = now();
 			memcpy(text + at[k], &sent, sizeof sent);
 		}
+		write_log(text + at[k], at[k + 1] - at[k]);
 		check(zmq_send(sock, text + at[k], at[k + 1] - at[k], 0), "send");
 	}
 	printf("done\n");
@@ -164,8 +183,11 @@ static void sub(const char *endpoint, long count, int paced)
 			memcpy(&sent, zmq_msg_data(&m), sizeof sent);
 			took[n] = now() - sent;
 		}
+		write_log(zmq_msg_data(&m), zmq_msg_size(&m));
 		n++;
 	}
+	if (log_file >= 0)
+		check(fdatasync(log_file), "fdatasync");
 	printf("done records=%ld quiet=%d", n, n < count ? QUIET_MS * 1000 : 0);
 	if (paced && n > 0) {
 		qsort(took, (size_t)n, sizeof *took, order);
@@ -179,6 +201,10 @@ int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	context = zmq_ctx_new();
+	if (argc == 5 && (!strcmp(argv[1], "pub") || !strcmp(argv[1], "sub"))) {
+		open_log(argv[4]);
+		argc = 4;
+	}
 	if (argc == 4 && !strcmp(argv[1], "pub"))
 		pub(argv[2], atol(argv[3]), 0);
 	else if (argc == 5 && !strcmp(argv[1], "paced-pub"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 )
 
 func throughput() *table {
@@ -26,6 +27,7 @@ func throughput() *table {
 		},
 		rows: []row{
 			pairRow{},
+			pairRow{logs: true},
 			countRow{id: "batches", text: "publisher -> counter, 128 records a call", callers: 1, batch: 128},
 			countRow{id: "callers", text: "publisher -> counter, 64 callers, one record a call", callers: 64, batch: 1},
 			chainRow{},
@@ -33,16 +35,32 @@ func throughput() *table {
 	}
 }
 
-// pairRow is the reference in C.
-type pairRow struct{}
+// pairRow is the reference in C; with logs each end also writes each record to a file,
+// which is the least that keeps it.
+type pairRow struct{ logs bool }
 
-func (pairRow) name() string  { return "c" }
-func (pairRow) title() string { return "libzmq in C, one record a message" }
+func (r pairRow) name() string {
+	if r.logs {
+		return "c-logs"
+	}
+	return "c"
+}
+
+func (r pairRow) title() string {
+	if r.logs {
+		return "the same, a write(2) a record at both ends"
+	}
+	return "libzmq in C, one record a message"
+}
+
 func (pairRow) needs() string { return needPair }
 
-func (pairRow) run(ctx context.Context, b *bench) (sample, error) {
-	n := fmt.Sprint(b.o.records)
-	pub, err := start(ctx, "C publisher", b.pair, "pub", b.lines, n)
+func (r pairRow) run(ctx context.Context, b *bench) (sample, error) {
+	pubArgs, subArgs, err := r.args(b)
+	if err != nil {
+		return nil, err
+	}
+	pub, err := start(ctx, "C publisher", b.pair, pubArgs...)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +69,8 @@ func (pairRow) run(ctx context.Context, b *bench) (sample, error) {
 	if err != nil {
 		return nil, err
 	}
-	sub, err := start(ctx, "C subscriber", b.pair, "sub", bound["feed"], n)
+	subArgs[1] = bound["feed"]
+	sub, err := start(ctx, "C subscriber", b.pair, subArgs...)
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +80,18 @@ func (pairRow) run(ctx context.Context, b *bench) (sample, error) {
 	}
 	s, _, err := race(pub, sub, b.o.records)
 	return s, err
+}
+
+// args is what the two programs are called with; where the publisher is bound comes
+// later.
+func (r pairRow) args(b *bench) (pub, sub []string, err error) {
+	n := fmt.Sprint(b.o.records)
+	pub, sub = []string{"pub", b.lines, n}, []string{"sub", "", n}
+	if r.logs {
+		pub, sub = append(pub, b.path("sent")), append(sub, b.path("received"))
+		err = os.Mkdir(b.folder(), 0o750)
+	}
+	return pub, sub, err
 }
 
 func allReady(children ...*child) (err error) {
