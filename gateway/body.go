@@ -36,8 +36,8 @@ func newRequestBody(c *call) *requestBody {
 // Read reads from the client, which must not pause for longer than its limit.
 func (b *requestBody) Read(p []byte) (int, error) {
 	if b.expects && !b.c.goOn() {
-		// The answer is here and the body was not wanted. An error now would close the
-		// connection from which the answer is read.
+		// The answer came just before, without the body. An error now would close the
+		// connection from which it is read.
 		<-b.done
 	}
 	if !b.deadline(time.Now().Add(b.c.now.table.clientIdle)) {

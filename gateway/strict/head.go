@@ -51,6 +51,9 @@ func (h *Head) Scan(p []byte) (n int, err error) {
 	return n, nil
 }
 
+// Done tells whether the head is through; an interim answer's is none.
+func (h *Head) Done() bool { return h.done }
+
 func (h *Head) line(line []byte) error {
 	switch {
 	case !h.begun && h.request:

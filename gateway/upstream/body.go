@@ -9,6 +9,9 @@ import (
 // errStale ends the reading of a request for a dead connection before it has begun.
 var errStale = errors.New("the kept connection is dead")
 
+// errUnwanted ends the reading of a body that the upstream does not want.
+var errUnwanted = errors.New("the upstream has answered without the body")
+
 // requestBody is a request's body as the transport reads it. While it waits for the
 // client, the upstream's time stands still.
 type requestBody struct {
@@ -19,6 +22,13 @@ type requestBody struct {
 func (b *requestBody) Read(p []byte) (int, error) {
 	if b.x.stale.Load() {
 		return 0, errStale
+	}
+	if b.x.expects && !b.x.took.Load() && b.x.answered() {
+		// The upstream was asked whether it wants the body, and has answered without it.
+		// The transport reads it all the same, to keep the connection, and the client would
+		// be told to go on. An error would close the connection that the answer comes from.
+		<-b.x.ctx.Done()
+		return 0, errUnwanted
 	}
 	b.x.took.Store(true)
 	b.x.watch.pause(Send)

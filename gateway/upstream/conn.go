@@ -100,6 +100,13 @@ func (c *conn) ready() bool {
 	return c.more
 }
 
+// answered tells whether the header of the final answer is here.
+func (c *conn) answered() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.head.Done()
+}
+
 // CloseWrite says to the upstream that nothing more will come.
 func (c *conn) CloseWrite() error {
 	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {

@@ -58,8 +58,10 @@ func hideIdempotencyKey(h http.Header) {
 type exchange struct {
 	u      *HTTP
 	inform Inform
-	last   bool // a dead connection is not looked for any more
-	asked  string
+	last   bool   // a dead connection is not looked for any more
+	asked  string // protocol to switch to
+
+	expects bool // the upstream is to say that it wants the body
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -73,6 +75,7 @@ func (x *exchange) do(r *http.Request) (*http.Response, error) {
 	x.ctx, x.cancel = context.WithCancelCause(r.Context())
 	x.watch = newWatch(x.u.name, x.cancel)
 	x.asked = r.Header.Get("Upgrade")
+	x.expects = httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue")
 	out := r.WithContext(httptrace.WithClientTrace(x.ctx, x.trace()))
 	if r.Body != nil && r.Body != http.NoBody {
 		out.Body = &requestBody{r.Body, x}
@@ -87,6 +90,12 @@ func (x *exchange) do(r *http.Request) (*http.Response, error) {
 	x.watch.enter(Body, x.u.o.BodyIdle)
 	x.watch.pause(Body)
 	return x.wrap(answer), nil
+}
+
+// answered tells whether the header of the final answer is here.
+func (x *exchange) answered() bool {
+	c := x.conn.Load()
+	return c != nil && c.answered()
 }
 
 func (x *exchange) trace() *httptrace.ClientTrace {

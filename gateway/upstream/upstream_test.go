@@ -215,6 +215,33 @@ func (f *failing) Write(p []byte) (int, error) {
 	return f.Conn.Write(p)
 }
 
+// TestUnwantedBody: a client that waits for leave to send its body is not asked for it
+// when the answer is here without it.
+func TestUnwantedBody(t *testing.T) {
+	for range 30 {
+		u := newUpstream(t, server(t, func(_ int, c net.Conn, r *bufio.Reader) {
+			_, _ = http.ReadRequest(r)
+			_, _ = io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+			_, _ = r.ReadByte()
+		}), Options{})
+		r := request(t, "POST", "")
+		body := &counting{}
+		r.Body, r.ContentLength = body, 4
+		r.Header.Set("Expect", "100-continue")
+		if got := do(t, u, r); got != "no" {
+			t.Errorf("the answer is %q", got)
+		}
+		if n := body.reads.Load(); n > 0 {
+			t.Fatalf("the body was read %d times", n)
+		}
+	}
+}
+
+type counting struct{ reads atomic.Int32 }
+
+func (c *counting) Read([]byte) (int, error) { c.reads.Add(1); return 0, io.EOF }
+func (*counting) Close() error               { return nil }
+
 // TestReady tells whether a body has begun to come with its header.
 func TestReady(t *testing.T) {
 	for name, c := range map[string]struct {
