@@ -98,7 +98,7 @@ func (b *requestBody) failure() error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.err == io.EOF {
+	if b.err == io.EOF { //nolint:errorlint // an EOF that somebody has wrapped is no end
 		return nil
 	}
 	return b.err

@@ -96,7 +96,6 @@ func listen(t *testing.T) net.Listener {
 type raw struct {
 	addr string
 	mu   sync.Mutex
-	got  []*http.Request
 	head []string // of each request, as it came
 }
 

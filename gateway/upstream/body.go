@@ -59,7 +59,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	b.x.watch.enter(Body, b.idle)
 	n, err := b.body.Read(p)
 	b.x.watch.pause(Body)
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF { //nolint:errorlint // an EOF that somebody has wrapped is no end
 		err = b.x.fail(err)
 	}
 	return n, err

@@ -29,7 +29,7 @@ func closed(c net.Conn) bool {
 		var b [1]byte
 		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		switch {
-		case err == syscall.EAGAIN, err == syscall.EINTR: //nolint:errorlint // an errno, never wrapped
+		case err == syscall.EAGAIN, err == syscall.EINTR:
 		case err != nil:
 			dead = true
 		default:

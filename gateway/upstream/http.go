@@ -104,8 +104,12 @@ func (o Options) withDefaults() Options {
 		field  *time.Duration
 		normal time.Duration
 	}{
-		{&o.Dial, DefaultDial}, {&o.TLS, DefaultTLS}, {&o.Header, DefaultHeader},
-		{&o.BodyIdle, DefaultBodyIdle}, {&o.StreamIdle, DefaultStreamIdle}, {&o.Keep, DefaultKeep},
+		{&o.Dial, DefaultDial},
+		{&o.TLS, DefaultTLS},
+		{&o.Header, DefaultHeader},
+		{&o.BodyIdle, DefaultBodyIdle},
+		{&o.StreamIdle, DefaultStreamIdle},
+		{&o.Keep, DefaultKeep},
 	} {
 		if *d.field == 0 {
 			*d.field = d.normal
