@@ -63,8 +63,10 @@ func newInstance(t *testing.T, role []string, more ...string) *instance {
 	for i := range p {
 		p[i] = freePort(t)
 	}
-	i := &instance{t: t, data: filepath.Join(t.TempDir(), "data"), http: "http://127.0.0.1:" + p[0],
-		text: "tcp://127.0.0.1:" + p[1], feed: "tcp://127.0.0.1:" + p[2], admin: "127.0.0.1:" + p[4]}
+	i := &instance{
+		t: t, data: filepath.Join(t.TempDir(), "data"), http: "http://127.0.0.1:" + p[0],
+		text: "tcp://127.0.0.1:" + p[1], feed: "tcp://127.0.0.1:" + p[2], admin: "127.0.0.1:" + p[4],
+	}
 	i.args = append(role, "--data", i.data, "--admin-listen", i.admin)
 	if role[0] != "subscriber" {
 		i.args = append(i.args, "--http-listen", "127.0.0.1:"+p[0], "--feed-text", i.text, "--feed-record", i.feed,

@@ -53,8 +53,10 @@ func (s *shelf) Offer(run record.Run) (Offer, bool) {
 	if run != testRun || k == 0 {
 		return Offer{}, false
 	}
-	return Offer{Stream: run.Stream, EpochS: run.Epoch.String(), Run: run, Service: "downcase", Oldest: 1,
-		Last: s.entries[k-1].Last, Given: s.entries[k-1].Last, Ended: s.ended}, true
+	return Offer{
+		Stream: run.Stream, EpochS: run.Epoch.String(), Run: run, Service: "downcase", Oldest: 1,
+		Last: s.entries[k-1].Last, Given: s.entries[k-1].Last, Ended: s.ended,
+	}, true
 }
 
 func (s *shelf) Read(dst []byte, _ record.Run, from uint64, limit int) ([]byte, uint64, error) {

@@ -12,8 +12,10 @@ import (
 var testRun = record.Run{Stream: "q7k3v9x2m1t8w", Epoch: 0x19a8f3c2e4b00d17}
 
 func TestHeadIsReadAsWritten(t *testing.T) {
-	h := &Head{V: Version, Instance: "98zp6wcjg4n98", Roster: 3, Replay: 4446, State: StateDegraded,
-		Runs: []Offer{{Stream: testRun.Stream, EpochS: testRun.Epoch.String(), Service: "downcase", Oldest: 5, Last: 9, Given: 11, Ended: true}}}
+	h := &Head{
+		V: Version, Instance: "98zp6wcjg4n98", Roster: 3, Replay: 4446, State: StateDegraded,
+		Runs: []Offer{{Stream: testRun.Stream, EpochS: testRun.Epoch.String(), Service: "downcase", Oldest: 5, Last: 9, Given: 11, Ended: true}},
+	}
 	line := h.line()
 	if !strings.HasPrefix(string(line), `{"head":{"v":1,`) || strings.Count(string(line), "\n") != 1 {
 		t.Errorf("line %q", line)
