@@ -39,6 +39,12 @@ func newProgram(s *settings) (*program, error) {
 	if err := writable(s.String("data")); err != nil {
 		return nil, err
 	}
+	// On a machine that is too busy to tell within this time, it is not told.
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	if err := zmq.Check(ctx); err != nil {
+		return nil, err
+	}
 	c, err := zmq.NewContext()
 	if err != nil {
 		return nil, err
