@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	fetchCredit = 2 << 20         // what a subscriber allows for one run
-	quietAfter  = 5 * time.Second // no progress for so long: the rest is lost
+	fetchCredit = 2 << 20          // what a subscriber allows for one run
+	quietAfter  = 10 * time.Second // no progress for so long: the rest is lost
 )
 
 // counter is a reader without a store: it takes each number of a run once and in

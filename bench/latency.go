@@ -18,7 +18,7 @@ func latency() *table {
 		name:  "latency",
 		title: "How soon the line is in the log, at a steady pace",
 		note: "Times in us. A line is there when it can be read in the file. Below zero: it was there before the client had read the\n" +
-			"answer. C: from zmq_send to zmq_msg_recv, no log. Lost: what had not come three seconds after the end.",
+			"answer. C: from zmq_send to zmq_msg_recv, no log. Lost: what had not come ten seconds after the end.",
 		columns: []column{
 			{key: "answer50", title: "answer to line p50"},
 			{key: "answer99", title: "p99"},

@@ -70,7 +70,7 @@ func (c *control) measurePace(t task, ask func(caller, n int) error) error {
 		return err
 	}
 	took := time.Since(began)
-	log.wait(3 * time.Second)
+	log.wait(quietAfter)
 	var fromSent, fromAnswer []float64
 	for n, seen := range log.seen {
 		if seen > 0 {

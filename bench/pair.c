@@ -26,7 +26,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-enum { QUIET_MS = 3000 }; /* nothing for so long: the rest is lost */
+enum { QUIET_MS = 10000 }; /* nothing for so long: the rest is lost */
 
 static void *context, *sock;
 static int log_file = -1;
