@@ -66,7 +66,10 @@ type result struct {
 	from uint64
 	next uint64
 	err  error
+	buf  *[]byte
 }
+
+var dataBufs = sync.Pool{New: func() any { b := make([]byte, 0, dataLimit+(64<<10)); return &b }}
 
 func newReplayer(s *Server) *replayer {
 	return &replayer{
@@ -119,8 +122,10 @@ func (r *replayer) run(ctx context.Context) error {
 // most as many reads in flight as that channel holds.
 func (r *replayer) read() {
 	for j := range r.jobs {
-		data, next, err := r.s.source.Read(nil, j.run, j.from, j.limit)
-		r.results <- result{j.f, data, j.from, next, err}
+		buf := dataBufs.Get().(*[]byte)
+		data, next, err := r.s.source.Read((*buf)[:0], j.run, j.from, j.limit)
+		*buf = data
+		r.results <- result{j.f, data, j.from, next, err, buf}
 	}
 }
 
@@ -292,6 +297,7 @@ func (r *replayer) schedule() {
 func (r *replayer) done(res result) {
 	f := res.f
 	f.reading = false
+	defer dataBufs.Put(res.buf)
 	if f.gone {
 		return
 	}

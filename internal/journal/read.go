@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -29,7 +30,8 @@ func (h *Hole) Error() string {
 func (l *Log) Read(dst []byte, run record.Run, from uint64, limit int) (data []byte, next uint64, err error) {
 	next = from
 	var corrupt bool
-	for _, at := range l.covering(run, from) {
+	segments, end := l.covering(run, from)
+	for _, at := range segments {
 		dst, next, err = l.readSegment(dst, at, run, next, limit)
 		if errors.Is(err, ErrCorrupt) {
 			corrupt, err = true, nil
@@ -41,7 +43,7 @@ func (l *Log) Read(dst []byte, run record.Run, from uint64, limit int) (data []b
 	if next > from {
 		return dst, next, nil
 	}
-	return dst, from, l.hole(run, from, corrupt)
+	return dst, from, l.hole(run, from, end, corrupt)
 }
 
 // place is a segment and where in it to begin.
@@ -51,16 +53,20 @@ type place struct {
 	off, size int64
 }
 
-// covering lists the segments that may hold number from of run or later ones.
-func (l *Log) covering(run record.Run, from uint64) (at []place) {
+// covering lists the segments that may hold number from of run or later ones, and the
+// number that the run's next record had then.
+func (l *Log) covering(run record.Run, from uint64) (at []place, end uint64) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
+	if c := l.runs[run]; c != nil {
+		end = c.Next
+	}
 	for _, s := range l.segs {
 		if off, ok := s.find(run, from); ok {
 			at = append(at, place{s, s.path(l.dir), off, s.Size})
 		}
 	}
-	return at
+	return at, end
 }
 
 // readSegment takes the entries of run that continue next from one segment. It ends
@@ -95,17 +101,15 @@ func (l *Log) readSegment(dst []byte, at place, run record.Run, next uint64, lim
 }
 
 // openSegment opens a segment's file, which may have got its last name, or have been
-// dropped (then f is nil), since the place was looked up.
+// dropped (then f is nil), since the place was looked up. The name changes before the
+// log notes it, so the last name is tried as such.
 func (l *Log) openSegment(at place) (*os.File, error) {
 	f, err := os.Open(at.path)
 	if errors.Is(err, os.ErrNotExist) {
-		l.mu.RLock()
-		path := at.s.path(l.dir)
-		l.mu.RUnlock()
-		f, err = os.Open(path)
-		if errors.Is(err, os.ErrNotExist) {
-			return nil, nil
-		}
+		f, err = os.Open(filepath.Join(l.dir, at.s.Name+extClosed))
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
@@ -113,15 +117,16 @@ func (l *Log) openSegment(at place) (*os.File, error) {
 	return f, nil
 }
 
-// hole tells why there is nothing at from: nil when it has not been given yet.
-func (l *Log) hole(run record.Run, from uint64, corrupt bool) error {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	c := l.runs[run]
-	if c == nil || from >= c.Next {
+// hole tells why there is nothing at from: nil when it had not been given yet when the
+// reader looked for it. end is from then: what was appended since is not missing, only
+// not read.
+func (l *Log) hole(run record.Run, from, end uint64, corrupt bool) error {
+	if from >= end {
 		return nil
 	}
-	to := c.Next - 1
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	to := end - 1
 	for _, s := range l.segs {
 		sp := s.spans[run]
 		if sp == nil || sp.Last <= from {

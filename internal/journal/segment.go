@@ -12,6 +12,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/earshot-mq/earshot/publisher/record"
@@ -120,11 +121,21 @@ func (s *segment) findArrival(n uint64) int64 {
 	return s.Marks[i-1].Offset
 }
 
+// scanRooms is what scan reads into, used again: a FETCH reads a segment in many pieces.
+var scanRooms = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
+
 // scan reads every whole entry of r and hands it to f with its offset. It ends without
 // an error at the end, and with ErrCorrupt or ErrVersion at the first bytes that are
 // no entry; a torn last entry is ErrShort. f must not keep the entry.
 func scan(r io.ReaderAt, off, end int64, f func(e *Entry, off int64) error) error {
-	buf := make([]byte, min(max(end-off, 1), 256<<10))
+	room := scanRooms.Get().(*[]byte)
+	buf := *room
+	defer func() {
+		if len(buf) <= 1<<20 {
+			*room = buf
+			scanRooms.Put(room)
+		}
+	}()
 	for have := 0; ; {
 		n, err := r.ReadAt(buf[have:min(int64(len(buf)), max(end-off, 0))], off+int64(have))
 		have += n
