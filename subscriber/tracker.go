@@ -135,7 +135,7 @@ func (t *tracker) offers(p peer, offers []feed.Offer, live bool, now time.Time) 
 // batches takes in entries of the live feed or of a fetch.
 func (t *tracker) batches(p peer, entries []journal.Entry, live bool, bytes int, now time.Time) {
 	for i := range entries {
-		t.entry(&entries[i], live, now)
+		t.entry(p, &entries[i], live, now)
 	}
 	if !live && len(entries) > 0 {
 		if r := t.runs[entries[0].Run]; r != nil && r.from == p {
@@ -147,7 +147,7 @@ func (t *tracker) batches(p peer, entries []journal.Entry, live bool, bytes int,
 	}
 }
 
-func (t *tracker) entry(e *journal.Entry, live bool, now time.Time) {
+func (t *tracker) entry(p peer, e *journal.Entry, live bool, now time.Time) {
 	r := t.runs[e.Run]
 	if r == nil {
 		if c, ok := t.store.Cursor(e.Run); !ok && e.First > 1 || ok && e.First > c.Next {
@@ -165,8 +165,12 @@ func (t *tracker) entry(e *journal.Entry, live bool, now time.Time) {
 		t.out = append(t.out, part)
 		r.next, r.moved = e.Last+1, now
 		t.stats.note(&part)
-	default: // above: HEAD, or the fetch under way, will bring what is between
+	default: // above: what is between is fetched
 		t.stats.Early.Add(e.Last - e.First + 1)
+		if src := r.sources[p]; src != nil && live {
+			src.last = max(src.last, e.Last)
+			t.freed = t.freed || r.from == nil // schedule looks at it
+		}
 		return
 	}
 	if live && r.from != nil && now.After(r.stay) {
