@@ -50,15 +50,15 @@ func combined(t *testing.T, limit time.Duration, env []string, args ...string) (
 	return cmd.CombinedOutput()
 }
 
-// newProject names a project; nothing of it is there yet. At the end nothing is left.
-func newProject(t *testing.T, e *deploy.Engine, tag string, compose []string) *project {
+// newProject names a project, whose paths begin at dir; nothing of it is there yet. At the end nothing is left.
+func newProject(t *testing.T, e *deploy.Engine, dir, tag string, compose []string) *project {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "override.yml")
 	if err := os.WriteFile(file, fmt.Appendf(nil, override, tag), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	p := &project{t: t, e: e, name: fmt.Sprintf("earshot-e2e-%08x", rand.Uint32())}
-	p.args = append(compose, "--project-directory", root, "--project-name", p.name,
+	p.args = append(compose, "--project-directory", dir, "--project-name", p.name,
 		"--file", filepath.Join(root, "docker-compose.yml"), "--file", file)
 	port := freePort(t)
 	p.http, p.env = "http://127.0.0.1:"+port, []string{"PORT=" + port}
@@ -115,10 +115,41 @@ func (p *project) exec(service string, command ...string) (string, error) {
 	return string(bytes.TrimSpace(out)), err
 }
 
+// composeBuilds asks that docker-compose makes of the folder what Build has made of it:
+// both send the same files, and the builder has done everything already.
+func composeBuilds(t *testing.T, e *deploy.Engine, dir, tag string, program ...string) {
+	version, err := combined(t, 20*time.Second, nil, append(program, "version", "--short")...)
+	if err != nil {
+		t.Fatalf("version: %v\n%s", err, version)
+	}
+	if !bytes.HasPrefix(version, []byte("1.")) {
+		t.Skipf("SKIPPED: docker-compose 1.29 not found, only %s, which builds with BuildKit", bytes.TrimSpace(version))
+	}
+	other := tag + "-compose"
+	p := newProject(t, e, dir, other, program)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := e.RemoveImage(ctx, other); err != nil {
+			t.Error(err)
+		}
+	})
+	if out, err := combined(t, 8*time.Minute, p.env, append(p.args, "build", "--build-arg", "VERSION=e2e")...); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	want, err := e.Image(t.Context(), tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := e.Image(t.Context(), other); err != nil || got.ID != want.ID {
+		t.Errorf("docker-compose made %s, want %s: %v", got.ID, want.ID, err)
+	}
+}
+
 // compose brings docker-compose.yml up, looks at it, kills and restarts it under load,
 // and takes it down.
 func compose(t *testing.T, e *deploy.Engine, tag string, program ...string) {
-	p := newProject(t, e, tag, program)
+	p := newProject(t, e, root, tag, program)
 	p.run("up", "-d", "--no-build")
 	p.healthy()
 	p.isHardened()
@@ -202,8 +233,10 @@ func (p *project) isHardened() {
 			p.t.Errorf("%s can write to its root: %q, %v", service, out, err)
 		}
 		status, err := p.exec(service, "cat", "/proc/1/status")
-		if err != nil || !strings.Contains(status, "NoNewPrivs:\t1") || strings.Count(status, "\t0000000000000000") < 5 {
-			p.t.Errorf("%s has capabilities or may get them: %v\n%s", service, err, status)
+		for _, want := range []string{"NoNewPrivs:\t1", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000"} {
+			if err != nil || !strings.Contains(status, want) {
+				p.t.Errorf("%s has capabilities or may get them, want %q: %v\n%s", service, want, err, status)
+			}
 		}
 		const limit = "cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes"
 		if got, err := p.exec(service, "sh", "-c", limit); err != nil || got != memory {
