@@ -76,11 +76,7 @@ func TestFeedReachesASubscriber(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for i := range n {
-			for {
-				err := pub.Send([]byte("downcase/"), fmt.Append(nil, i))
-				if err == nil {
-					break
-				}
+			if err := pub.Send([]byte("downcase/"), fmt.Append(nil, i)); err != nil {
 				t.Error(err)
 				return
 			}
