@@ -43,7 +43,7 @@ docs: ## write the generated pages of docs/
 	@$(GO) test -tags $(TAGS) ./internal/config -run Reference -update
 
 image: ## build the container image earshot
-	@docker build -t earshot .
+	@docker build -t earshot --build-arg VERSION=$(VERSION) .
 
 clean: ## remove what was built; data/ stays
 	@rm -rf bin
