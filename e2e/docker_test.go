@@ -29,7 +29,7 @@ const (
 // Only where no Engine answers it is skipped, whatever else may be required.
 func TestDocker(t *testing.T) {
 	if testing.Short() {
-		t.Skip("containers take a while")
+		t.Skip("SKIPPED: the container tests: they take a while")
 	}
 	e := engine(t)
 	dir := snapshot(t)

@@ -59,7 +59,7 @@ func up(ctx context.Context, s *settings, out io.Writer) (err error) {
 	text, record, replay := pub.Endpoints()
 	publishing := p.parts
 	p.parts = nil
-	if _, err := p.subscriber(append([]string{record}, s.Strings("subscriber.connect")...)); err != nil {
+	if _, err := p.subscriber(append([]string{reachable(record)}, s.Strings("subscriber.connect")...)); err != nil {
 		return errors.Join(err, pub.Close())
 	}
 	p.parts = append(p.parts, publishing...)
@@ -85,6 +85,17 @@ func up(ctx context.Context, s *settings, out io.Writer) (err error) {
 try: curl 'http://%s/downcase/?param=HELLO'
 `, at, text, record, replay[strings.LastIndexByte(replay, ':')+1:], adminAt, p.logPath(), at)
 	})
+}
+
+// reachable is where this machine reaches an endpoint that is bound to every address:
+// not every machine has a way to [::].
+func reachable(endpoint string) string {
+	for _, every := range []string{"tcp://[::]:", "tcp://0.0.0.0:"} {
+		if port, ok := strings.CutPrefix(endpoint, every); ok {
+			return "tcp://127.0.0.1:" + port
+		}
+	}
+	return endpoint
 }
 
 // services adds the built-in services, each on a port of its own on loopback.

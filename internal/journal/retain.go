@@ -167,13 +167,6 @@ func (l *Log) ForgetUnoffered(now time.Time) (n int) {
 	return n
 }
 
-// Forget drops the cursor of a run, for good with the next segment.
-func (l *Log) Forget(run record.Run) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.runs, run)
-}
-
 // End marks a run as ended, with the last number that was given; it is written with
 // the cursors of the next segment.
 func (l *Log) End(run record.Run, given uint64) {
