@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/earshot-mq/earshot/internal/admin"
+	"github.com/earshot-mq/earshot/internal/metric"
 )
 
 func newServer(t testing.TB, o admin.Options) *admin.Server {
@@ -229,6 +230,12 @@ func TestMetrics(t *testing.T) {
 	if err := s.Gauge("earshot_held_bytes", "Bytes.", func() float64 { return 7 }); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.Register([]metric.Metric{{
+		Name: "earshot_replica_in", Help: "1 while it is in.", Now: true, Labels: []string{"upstream", "replica"},
+		Each: func(yield func(float64, ...string)) { yield(1, "a", "127.0.0.1:1"); yield(0, "a", `"\n`) },
+	}}); err != nil {
+		t.Fatal(err)
+	}
 	add, err := s.Counts("earshot_unrecorded_total", "Answers of net/http itself.", "status")
 	if err != nil {
 		t.Fatal(err)
@@ -251,7 +258,8 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, line := range []string{
-		"earshot_records_total 42", "earshot_held_bytes 7", `earshot_unrecorded_total{status="431"} 2`, `version="1.2.3"} 1`, "go_goroutines ", "process_",
+		"earshot_records_total 42", "earshot_held_bytes 7", `earshot_unrecorded_total{status="431"} 2`, `version="1.2.3"} 1`,
+		`earshot_replica_in{replica="127.0.0.1:1",upstream="a"} 1`, `earshot_replica_in{replica="\"\\n",upstream="a"} 0`, "go_goroutines ", "process_",
 	} {
 		if !strings.Contains(string(b), line) {
 			t.Errorf("/metrics lacks %q", line)

@@ -54,11 +54,37 @@ func (s *Server) register(name string, c prometheus.Collector) error {
 // Register shows the numbers of a part.
 func (s *Server) Register(all []metric.Metric) (err error) {
 	for _, m := range all {
-		if m.Now {
+		if m.Each != nil {
+			err = errors.Join(err, s.register(m.Name, labelled{m, prometheus.NewDesc(m.Name, m.Help, m.Labels, nil)}))
+		} else if m.Now {
 			err = errors.Join(err, s.Gauge(m.Name, m.Help, m.Value))
 		} else {
 			err = errors.Join(err, s.Counter(m.Name, m.Help, m.Value))
 		}
 	}
 	return err
+}
+
+// labelled is a Metric with labels.
+type labelled struct {
+	metric.Metric
+	desc *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (l labelled) Describe(to chan<- *prometheus.Desc) { to <- l.desc }
+
+// Collect implements prometheus.Collector.
+func (l labelled) Collect(to chan<- prometheus.Metric) {
+	kind := prometheus.CounterValue
+	if l.Now {
+		kind = prometheus.GaugeValue
+	}
+	l.Each(func(value float64, labels ...string) {
+		m, err := prometheus.NewConstMetric(l.desc, kind, value, labels...)
+		if err != nil {
+			m = prometheus.NewInvalidMetric(l.desc, err)
+		}
+		to <- m
+	})
 }

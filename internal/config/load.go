@@ -20,7 +20,8 @@ const configName = "config"
 // Load reads the settings of a command: a flag goes before a variable, a variable before
 // the file, the file before the default. fs has what Flags added, parsed; environ is
 // that of os.Environ. The file is the one that the setting "config" names, if any. All
-// that is wrong in the three is reported together, and wraps ErrInvalid.
+// that is wrong in the three is reported together, and wraps ErrInvalid; with such an
+// error the Values are those that could be read, for who wants to judge the rest too.
 func (set *Set) Load(command string, fs *pflag.FlagSet, environ []string) (*Values, error) {
 	v := &Values{set: set, command: command, values: map[string]value{}}
 	for _, s := range set.settings {
@@ -46,10 +47,7 @@ func (set *Set) Load(command string, fs *pflag.FlagSet, environ []string) (*Valu
 	v.put(fromVars)
 	v.put(flags)
 	errs = append(errs, v.secrets(fs, vars)...)
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	return v, nil
+	return v, errors.Join(errs...)
 }
 
 func first(all ...value) value {

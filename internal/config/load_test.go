@@ -334,7 +334,7 @@ func FuzzLoad(f *testing.F) {
 			t.Fatal(err)
 		}
 		if strings.HasPrefix(variable, "EARSHOT_CONFIG") || strings.Contains(file, "-file") || strings.Contains(variable, "_FILE") {
-			t.Skip("names other files")
+			return // it names other files
 		}
 		if _, err := set.Load("up", nil, []string{variable, "EARSHOT_CONFIG=" + path}); err != nil && !errors.Is(err, config.ErrInvalid) {
 			t.Errorf("Load(%q, %q) = %v, which does not wrap ErrInvalid", file, variable, err)

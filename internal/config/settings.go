@@ -26,6 +26,7 @@ func Settings() []Setting {
 		group("Subscriber", subscriberSettings()),
 		group("Store", storeSettings()),
 		group("Admin", adminSettings()),
+		group("Docker", dockerSettings()),
 	)
 }
 
@@ -39,20 +40,20 @@ func group(title string, all []Setting) []Setting {
 func generalSettings() []Setting {
 	return []Setting{
 		{
-			Name: configName, Arg: "FILE", Outside: true, Commands: and(roles, and(clients, "redact")...),
+			Name: configName, Arg: "FILE", Outside: true, Commands: and(roles, and(clients, "adopt", "doctor", "redact", "explain", "docker-agent")...),
 			Help: "YAML file with settings, and with the gateway's routes and upstreams.",
 			More: "Without it nothing is read from a file.",
 		},
 		{
-			Name: "data", Arg: "DIR", Default: "data", Commands: roles,
-			Help: "Folder of the journals, the store and the log file; made if it is not there.",
+			Name: "data", Arg: "DIR", Default: "data", Commands: and(roles, "doctor"),
+			Help: "Folder of the journals, the store, the log file and what services keep; made if it is not there.",
 		},
 		{
-			Name: "log.level", Default: "info", Choices: []string{"error", "warn", "info", "debug"}, Commands: roles,
+			Name: "log.level", Default: "info", Choices: []string{"error", "warn", "info", "debug"}, Commands: and(roles, "adopt", "docker-agent"),
 			Help: "Least severity of Earshot's own messages on standard error.",
 		},
 		{
-			Name: "log.format", Default: "auto", Choices: []string{"auto", "text", "json"}, Commands: roles,
+			Name: "log.format", Default: "auto", Choices: []string{"auto", "text", "json"}, Commands: and(roles, "adopt", "docker-agent"),
 			Help: "Form of Earshot's own messages.",
 			More: "`auto` is text, coloured on a terminal unless `NO_COLOR` is set.",
 		},
@@ -62,13 +63,13 @@ func generalSettings() []Setting {
 func httpSettings() []Setting {
 	return []Setting{
 		{
-			Name: "http.listen", Arg: "HOST:PORT", Default: "127.0.0.1:5000", Check: address, Commands: publishers,
+			Name: "http.listen", Arg: "HOST:PORT", Default: "127.0.0.1:5000", Check: address, Commands: and(publishers, "doctor"),
 			Defaults: map[string]string{"service": "127.0.0.1:8080"},
 			Help:     "Address on which requests are answered.",
 			More:     "An empty host is every address, IPv4 and IPv6.",
 		},
 		{
-			Name: "port", Kind: Int, Default: "0", Min: "0", Max: "65535", Commands: publishers,
+			Name: "port", Kind: Int, Default: "0", Min: "0", Max: "65535", Commands: and(publishers, "doctor"),
 			Help: "Port of http.listen, for short; 0 leaves it as it is.",
 		},
 		{
@@ -142,7 +143,7 @@ func journalSettings() []Setting {
 			Help: "Time between two writes through with journal.sync interval.",
 		},
 		{
-			Name: "journal.max-bytes", Kind: Bytes, Default: "0", Commands: publishers,
+			Name: "journal.max-bytes", Kind: Bytes, Default: "0", Commands: and(publishers, "doctor"),
 			Help: "Bound of all journals of the process on disk; 0 is a tenth of the file system, from 256MiB to 16GiB.",
 		},
 		{
@@ -161,22 +162,27 @@ func journalSettings() []Setting {
 	}
 }
 
+// noHub is the default of the feeds of a subscriber: on one machine the ports are those
+// of a publisher, and who wants a hub says where.
+var noHub = map[string]string{"subscriber": "none"}
+
 func feedSettings() []Setting {
 	return []Setting{
 		{
-			Name: "feed.text", Arg: "ENDPOINT", Default: "tcp://127.0.0.1:4444", Check: binding, None: true, Commands: publishers,
+			Name: "feed.text", Arg: "ENDPOINT", Default: "tcp://127.0.0.1:4444", Check: binding, None: true, Commands: and(roles, "doctor"), Defaults: noHub,
 			Help: "Endpoint of the text feed: one frame for each answer, its text; none is no text feed.",
 		},
 		{
-			Name: "feed.record", Arg: "ENDPOINT", Default: "tcp://127.0.0.1:4445", Check: binding, None: true, Commands: publishers,
+			Name: "feed.record", Arg: "ENDPOINT", Default: "tcp://127.0.0.1:4445", Check: binding, None: true, Commands: and(roles, "adopt", "doctor"), Defaults: noHub,
 			Help: "Endpoint of the record feed, which subscribers follow; none is no record feed.",
+			More: "A subscriber that has feeds is a hub: it publishes again what it has stored, under the same numbers.",
 		},
 		{
-			Name: "feed.replay", Arg: "ENDPOINT", Default: "tcp://127.0.0.1:4446", Check: binding, None: true, Commands: publishers,
+			Name: "feed.replay", Arg: "ENDPOINT", Default: "tcp://127.0.0.1:4446", Check: binding, None: true, Commands: and(roles, "adopt", "doctor"), Defaults: noHub,
 			Help: "Endpoint of replay, where subscribers fetch what they missed; none is no replay.",
 		},
 		{
-			Name: "feed.peers", Kind: Int, Default: "20", Min: "1", Max: "1000", Commands: publishers,
+			Name: "feed.peers", Kind: Int, Default: "20", Min: "1", Max: "1000", Commands: and(roles, "adopt"),
 			Help: "How many subscribers the memory of the record feed is shared out to.",
 		},
 		{
@@ -235,13 +241,17 @@ func subscriberSettings() []Setting {
 			Name: "subscriber.keep", Kind: Int, Default: "14", Min: "1", Max: "100000", Commands: subscribers,
 			Help: "How many log files that were left are kept.",
 		},
+		{
+			Name: "subscriber.free-floor", Kind: Int, Arg: "PERCENT", Default: "5", Min: "1", Max: "90", Commands: subscribers,
+			Help: "Percent of the file system that the log file leaves free for the store; below it log files that were left are removed, then it pauses.",
+		},
 	}
 }
 
 func storeSettings() []Setting {
 	return []Setting{
 		{
-			Name: "store.max-bytes", Kind: Bytes, Default: "0", Commands: subscribers,
+			Name: "store.max-bytes", Kind: Bytes, Default: "0", Commands: and(subscribers, "doctor"),
 			Help: "Bound of the store on disk; 0 is half of the file system.",
 		},
 		{
@@ -254,17 +264,42 @@ func storeSettings() []Setting {
 func adminSettings() []Setting {
 	return []Setting{
 		{
-			Name: "admin.listen", Arg: "HOST:PORT", Default: "127.0.0.1:5001", Check: address, Commands: and(roles, clients...),
+			Name: "admin.listen", Arg: "HOST:PORT", Default: "127.0.0.1:5001", Check: address, Commands: and(roles, and(clients, "adopt", "doctor")...),
 			Help: "Address of health, metrics and admin; of a client, where it asks.",
 			More: "What is not loopback needs `admin.token` or `admin.private`.",
 		},
 		{
-			Name: "admin.token", Secret: true, Check: secretOf(16), Commands: and(roles, clients...),
+			Name: "admin.token", Secret: true, Check: secretOf(16), Commands: and(roles, and(clients, "adopt", "doctor")...),
 			Help: "Token that each request but those for /livez and /readyz has to bring, at least 16 bytes.",
 		},
 		{
-			Name: "admin.private", Kind: Bool, Default: "false", Commands: roles,
-			Help: "The network of admin.listen is private, as a container's is; no token is needed.",
+			Name: "admin.private", Kind: Bool, Default: "false", Commands: and(roles, "adopt", "docker-agent"),
+			Help: "The network of admin.listen, or of agent.listen, is private, as a container's is; no token is needed.",
+		},
+	}
+}
+
+func dockerSettings() []Setting {
+	gateways := []string{"up", "gateway"}
+	agent := []string{"docker-agent"}
+	return []Setting{
+		{
+			Name: "discover.docker.agent", Arg: "URL", Commands: gateways,
+			Help: "Docker agent whose containers' labels say further routes: http://HOST:PORT; none by default.",
+			More: "See [discovery.md](discovery.md).",
+		},
+		{
+			Name: "discover.docker.network", Arg: "NAME", Commands: gateways,
+			Help: "Network in which the gateway reaches those containers, by its name or Compose's; by default each is in one only.",
+		},
+		{
+			Name: "agent.listen", Arg: "HOST:PORT", Default: "127.0.0.1:5002", Check: address, Commands: agent,
+			Help: "Address on which the agent tells of containers, and of its health.",
+			More: "What is not loopback needs `admin.private`.",
+		},
+		{
+			Name: "agent.socket", Arg: "FILE", Default: "/var/run/docker.sock", Commands: agent,
+			Help: "Socket of the Docker Engine.",
 		},
 	}
 }

@@ -59,6 +59,18 @@ func (s Size) String() string {
 	return strconv.FormatInt(n, 10) + name
 }
 
+// Approx is the size for people: two or three digits, and a unit.
+func (s Size) Approx() string {
+	x, units := float64(s), []string{"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+	for x >= 1000 && len(units) > 1 {
+		x, units = x/1024, units[1:]
+	}
+	if x < 10 && units[0] != "bytes" {
+		return fmt.Sprintf("%.1f %s", x, units[0])
+	}
+	return fmt.Sprintf("%.0f %s", x, units[0])
+}
+
 // MarshalText implements encoding.TextMarshaler.
 func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 

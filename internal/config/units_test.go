@@ -37,6 +37,16 @@ func TestSizeString(t *testing.T) {
 	}
 }
 
+func TestSizeApprox(t *testing.T) {
+	for in, want := range map[config.Size]string{
+		0: "0 bytes", 999: "999 bytes", 1000: "1.0 KiB", 1536: "1.5 KiB", 20 << 10: "20 KiB", 1023 << 20: "1.0 GiB", math.MaxInt64: "8.0 EiB",
+	} {
+		if got := in.Approx(); got != want {
+			t.Errorf("Size(%d).Approx() = %q, want %q", int64(in), got, want)
+		}
+	}
+}
+
 func TestParseDuration(t *testing.T) {
 	const day = 24 * time.Hour
 	for in, want := range map[string]time.Duration{

@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -294,5 +295,37 @@ func TestFollowerWantsAnEndpoint(t *testing.T) {
 		if _, err := NewFollower(nil, FollowerOptions{Endpoint: at}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", at)) {
 			t.Errorf("NewFollower of %q: %v", at, err)
 		}
+	}
+}
+
+// A peer that takes nothing stops nobody: the other has all of the live feed.
+func TestAStalledPeer(t *testing.T) {
+	c := newContext(t)
+	shelf := &shelf{}
+	s, _ := serve(t, c, shelf, ServerOptions{Memory: 1})
+	_, at, _ := s.Endpoints()
+	stalled, err := c.Sub(zmq.Options{RecvHWM: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := stalled.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := errors.Join(stalled.Subscribe(""), stalled.Connect(at)); err != nil {
+		t.Fatal(err)
+	}
+	_, healthy := follow(t, c, FollowerOptions{Endpoint: at})
+	waitFor(t, "connections", func() bool { return healthy.count(EventHead) > 0 })
+	sent := uint64(0)
+	for sent < 400_000 { // some 30 MB, more than the kernel takes for the stalled one
+		e := shelf.put(1000)
+		sent = e.Last
+		s.Hand([]journal.Entry{e})
+		waitFor(t, "live records", func() bool { return healthy.records(EventLive) == sent })
+	}
+	if s.Stats.Stalls.Load() == 0 {
+		t.Error("nobody stalled: this test shows nothing")
 	}
 }

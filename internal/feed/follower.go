@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/internal/room"
 	"github.com/earshot-mq/earshot/internal/zmq"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
@@ -38,6 +39,7 @@ type Event struct {
 	From    *Follower
 	Entries []journal.Entry // live, data: decoded, checked, in order
 	Bytes   int             // live, data: size of Entries
+	Room    *room.Room      // live, data: where Entries live; a sink that takes the event frees it when done
 	Offers  []Offer
 	State   string
 	Live    bool
@@ -88,6 +90,8 @@ type Follower struct {
 	heard    time.Time
 	again    time.Time // of the next reconnect, while silent
 	silent   bool
+	topic    string // of the last message
+	usual    int    // entries of the last message
 }
 
 type helloState uint8
@@ -108,7 +112,7 @@ const (
 	silence   = 3 * time.Second
 	reconnect = time.Second
 	helloWait = 2 * time.Second
-	followTic = 250 * time.Millisecond
+	followTic = 500 * time.Millisecond
 	lastWords = 300 * time.Millisecond // for the last commit to leave
 )
 
@@ -219,7 +223,7 @@ func (f *Follower) subscribe() error {
 func (f *Follower) drainFeed() error {
 	defer f.sub.Rearm()
 	for {
-		m, err := f.sub.Recv()
+		m, r, err := f.sub.RecvRoom()
 		if errors.Is(err, zmq.ErrAgain) {
 			return nil
 		}
@@ -233,16 +237,25 @@ func (f *Follower) drainFeed() error {
 			f.o.Logger.Info("publisher heard again", "endpoint", f.o.Endpoint)
 			f.hello = min(f.hello, helloDue)
 		}
-		if len(m) != 2 {
+		switch {
+		case len(m) != 2:
 			f.malformed("feed", fmt.Errorf("feed: message of %d frames: %w", len(m), ErrWire))
-			continue
-		}
-		if string(m[0]) == HeadTopic {
+		case string(m[0]) == HeadTopic:
 			f.head(m[1], true)
+		default:
+			f.batches(EventLive, f.service(m[0]), m[1], r)
 			continue
 		}
-		f.batches(EventLive, strings.TrimSuffix(string(m[0]), "/"), m[1])
+		r.Free()
 	}
+}
+
+// service is the service of a topic. Mostly it is the one before.
+func (f *Follower) service(topic []byte) string {
+	if string(topic) != f.topic {
+		f.topic = string(topic)
+	}
+	return strings.TrimSuffix(f.topic, "/")
 }
 
 func (f *Follower) malformed(where string, err error) {
@@ -288,8 +301,9 @@ func (f *Follower) reset() {
 	f.o.Sink(Event{Kind: EventReset, From: f})
 }
 
-func (f *Follower) batches(kind EventKind, service string, b []byte) {
-	ev := Event{Kind: kind, From: f, Bytes: len(b)}
+// batches decodes what is in a room and gives it to the sink.
+func (f *Follower) batches(kind EventKind, service string, b []byte, r *room.Room) {
+	ev := Event{Kind: kind, From: f, Bytes: len(b), Room: r, Entries: make([]journal.Entry, 0, max(f.usual, 1))}
 	for len(b) > 0 {
 		e, err := journal.Next(b)
 		if err != nil || e.Kind != journal.KindBatch && e.Kind != journal.KindGap {
@@ -300,12 +314,15 @@ func (f *Follower) batches(kind EventKind, service string, b []byte) {
 		if e.Service == "" {
 			e.Service = service
 		}
+		e.Room = r
 		ev.Entries = append(ev.Entries, e)
 	}
 	f.Stats.Messages.Add(1)
 	f.Stats.Bytes.Add(uint64(ev.Bytes))
+	f.usual = len(ev.Entries)
 	if !f.o.Sink(ev) {
 		f.Stats.Dropped.Add(1)
+		r.Free()
 	}
 }
 
@@ -316,7 +333,7 @@ func (f *Follower) drainReplay() error {
 	}
 	defer f.dealer.Rearm()
 	for {
-		m, err := f.dealer.Recv()
+		m, r, err := f.dealer.RecvRoom()
 		if errors.Is(err, zmq.ErrAgain) {
 			return nil
 		}
@@ -325,15 +342,15 @@ func (f *Follower) drainReplay() error {
 		}
 		if len(m) < 2 {
 			f.malformed("replay", ErrWire)
-			continue
-		}
-		if err := f.replay(string(m[0]), m[1:]); err != nil {
+		} else if err := f.replay(string(m[0]), m[1:], r); err != nil {
 			f.malformed("replay", fmt.Errorf("feed: %s: %w", m[0], err))
 		}
+		r.Free()
 	}
 }
 
-func (f *Follower) replay(verb string, m [][]byte) error {
+// replay handles one message. Its room stays the caller's; data takes a share of it.
+func (f *Follower) replay(verb string, m [][]byte, r *room.Room) error {
 	switch verb {
 	case verbWelcome:
 		return f.welcome(m[0])
@@ -361,7 +378,8 @@ func (f *Follower) replay(verb string, m [][]byte) error {
 	}
 	switch {
 	case verb == verbData && len(m) == 2:
-		f.batches(EventData, "", m[1])
+		r.Keep()
+		f.batches(EventData, "", m[1], r)
 	case verb == verbEnd:
 		f.o.Sink(Event{Kind: EventEnd, From: f, Run: run, Last: a.Last, Given: a.Given, Reason: a.Reason})
 	case verb == verbTrim && a.From > 0 && a.To >= a.From && a.To < 1<<63:

@@ -42,6 +42,7 @@ type ServerOptions struct {
 // Stats counts what a Server did. All are totals.
 type Stats struct {
 	Batches, Records, Messages, Bytes, Heads atomic.Uint64
+	Stalls                                   atomic.Uint64 // waits for a peer that were given up
 	TextFrames                               atomic.Uint64
 	Fetches, DataBytes, Trims                atomic.Uint64
 	Commits, Refused                         atomic.Uint64
@@ -60,6 +61,7 @@ type Server struct {
 	textQ, recordQ       *queue[journal.Entry]
 	drops                atomic.Uint64
 	replayer             *replayer
+	patient              patient // the record feed's way to send
 }
 
 const (
@@ -107,6 +109,7 @@ func NewServer(ctx *zmq.Context, source Source, o ServerOptions) (s *Server, err
 		s.port = port(s.replay.Endpoint())
 	}
 	s.replayer = newReplayer(s)
+	s.patient = patient{sock: s.record, stalls: &s.Stats.Stalls, lossy: true, pause: leastLossy}
 	return s, nil
 }
 
@@ -144,10 +147,10 @@ func (s *Server) Hand(entries []journal.Entry) {
 			continue
 		}
 		if s.record != nil {
-			s.recordQ.put(e, len(e.Raw), false)
+			hand(s.recordQ, e)
 		}
 		if s.Stats.TextListening.Load() && e.Kind == journal.KindBatch {
-			s.textQ.put(e, len(e.Raw), false)
+			hand(s.textQ, e)
 		}
 	}
 	if s.replay != nil {
@@ -155,8 +158,12 @@ func (s *Server) Hand(entries []journal.Entry) {
 	}
 }
 
-// Drops counts the batches that found a queue full.
-func (s *Server) Drops() *atomic.Uint64 { return &s.drops }
+func hand(q *queue[journal.Entry], e journal.Entry) {
+	e.Room.Keep()
+	if !q.put(e, len(e.Raw), false) {
+		e.Room.Free()
+	}
+}
 
 // Ended makes the next HEAD say that this publisher stops in good order.
 func (s *Server) Ended() { s.ended.Store(true) }
@@ -235,6 +242,7 @@ func (s *Server) runText(ctx context.Context) error {
 				}
 				s.Stats.TextFrames.Add(1)
 			}
+			e.Room.Free()
 		}
 	}
 }
@@ -253,7 +261,7 @@ func (s *Server) runRecord(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			items = s.recordQ.take(items)
-			return errors.Join(s.sendBatches(items, sent, &out), s.sendHead(sent))
+			return errors.Join(s.sendBatches(ctx, items, sent, &out), s.sendHead(ctx, sent))
 		case <-s.record.Ready():
 		case <-s.recordQ.wake:
 		case <-head.C:
@@ -264,11 +272,11 @@ func (s *Server) runRecord(ctx context.Context) error {
 			return err
 		}
 		items = s.recordQ.take(items)
-		if err := s.sendBatches(items, sent, &out); err != nil {
+		if err := s.sendBatches(ctx, items, sent, &out); err != nil {
 			return err
 		}
 		if beat {
-			if err := s.sendHead(sent); err != nil {
+			if err := s.sendHead(ctx, sent); err != nil {
 				return err
 			}
 			head.Reset(headEvery)
@@ -286,10 +294,10 @@ type outgoing struct {
 	buf     []byte
 }
 
-func (s *Server) sendBatches(items []journal.Entry, sent map[record.Run]uint64, out *outgoing) error {
+func (s *Server) sendBatches(ctx context.Context, items []journal.Entry, sent map[record.Run]uint64, out *outgoing) error {
 	for _, e := range items {
 		if len(out.entries) > 0 && (out.service != e.Service || out.bytes+len(e.Raw) > MaxFeedMessage) {
-			if err := s.sendMessage(out); err != nil {
+			if err := s.sendMessage(ctx, out); err != nil {
 				return err
 			}
 		}
@@ -298,10 +306,10 @@ func (s *Server) sendBatches(items []journal.Entry, sent map[record.Run]uint64, 
 		out.bytes += len(e.Raw)
 		sent[e.Run] = e.Last
 	}
-	return s.sendMessage(out)
+	return s.sendMessage(ctx, out)
 }
 
-func (s *Server) sendMessage(out *outgoing) error {
+func (s *Server) sendMessage(ctx context.Context, out *outgoing) error {
 	if len(out.entries) == 0 {
 		return nil
 	}
@@ -313,10 +321,11 @@ func (s *Server) sendMessage(out *outgoing) error {
 		}
 		out.buf = body
 	}
-	err := s.record.Send([]byte(Topic(out.service)), body)
+	err := s.patient.send(ctx, []byte(Topic(out.service)), body)
 	for i := range out.entries {
 		s.Stats.Batches.Add(1)
 		s.Stats.Records.Add(out.entries[i].Count())
+		out.entries[i].Room.Free()
 	}
 	s.Stats.Messages.Add(1)
 	s.Stats.Bytes.Add(uint64(len(body)))
@@ -325,9 +334,9 @@ func (s *Server) sendMessage(out *outgoing) error {
 	return err
 }
 
-func (s *Server) sendHead(sent map[record.Run]uint64) error {
+func (s *Server) sendHead(ctx context.Context, sent map[record.Run]uint64) error {
 	s.Stats.Heads.Add(1)
-	return s.record.Send([]byte(HeadTopic), s.head(sent).line())
+	return s.patient.send(ctx, []byte(HeadTopic), s.head(sent).line())
 }
 
 // head tells of the live runs; sent has what was handed to the feed's socket.

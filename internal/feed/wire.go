@@ -60,6 +60,14 @@ type Offer struct {
 	Run record.Run `json:"-"`
 }
 
+// OfferOf is what a log has of a run in which it stands at c.
+func OfferOf(log *journal.Log, c *journal.Cursor) Offer {
+	return Offer{
+		Stream: c.Stream, EpochS: c.Epoch.String(), Run: c.Run(), Service: c.Service,
+		Oldest: log.Oldest(c.Run()), Last: c.Next - 1, Given: c.Given, Ended: c.Ended,
+	}
+}
+
 // Head is one HEAD.
 type Head struct {
 	V        int     `json:"v"`

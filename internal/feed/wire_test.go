@@ -94,7 +94,7 @@ func FuzzReplay(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := fo.replay(verb, [][]byte{body, more}); err != nil && !errors.Is(err, ErrWire) && !errors.Is(err, journal.ErrVersion) {
+		if err := fo.replay(verb, [][]byte{body, more}, nil); err != nil && !errors.Is(err, ErrWire) && !errors.Is(err, journal.ErrVersion) {
 			t.Errorf("%s %q: %v", verb, body, err)
 		}
 	})

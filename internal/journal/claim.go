@@ -15,8 +15,11 @@ import (
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
-// ErrLocked says that a directory has an owner.
-var ErrLocked = errors.New("locked by another process")
+// The errors of taking a directory.
+var (
+	ErrLocked = errors.New("locked by another process") // it has an owner
+	ErrNone   = errors.New("no journal")                // it is something else
+)
 
 // Claim is a directory that this process owns, as far as a lock can say so. The lock
 // is for tidiness, not for truth: see the package's documentation.
@@ -84,6 +87,71 @@ func TakeFree(root string, limit int) (taken []*Claim, err error) {
 		taken = append(taken, c)
 	}
 	return taken, nil
+}
+
+// TakeLeft locks the journal of a publisher that is gone. Unlike Take it makes nothing, and
+// what has anything in it that is not a publisher's is ErrNone: it may be removed whole.
+func TakeLeft(dir string) (*Claim, error) {
+	if err := left(dir); err != nil {
+		return nil, fmt.Errorf("journal: %s: %w", dir, err)
+	}
+	return Take(dir)
+}
+
+// Below lists the journals of publishers that lie up to three folders below dir, as they
+// do below the data folder.
+func Below(dir string) (dirs []string) {
+	for _, pattern := range []string{"*", "*/*", "*/*/*"} {
+		found, _ := filepath.Glob(filepath.Join(escape(dir), pattern, "lock")) // the pattern is a good one
+		for _, lock := range found {
+			if d := filepath.Dir(lock); left(d) == nil {
+				dirs = append(dirs, d)
+			}
+		}
+	}
+	return dirs
+}
+
+// escape writes a path so that filepath.Glob takes it as it is.
+func escape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+}
+
+func left(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	locked := false
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case e.IsDir():
+			return fmt.Errorf("%w, it has the folder %q", ErrNone, name)
+		case name == "id":
+			return fmt.Errorf("%w of a publisher but the store of a subscriber", ErrNone)
+		case !ofJournal(name):
+			return fmt.Errorf("%w, it has the file %q", ErrNone, name)
+		default:
+			locked = locked || name == "lock"
+		}
+	}
+	if !locked {
+		return fmt.Errorf("%w, it has no file \"lock\"", ErrNone)
+	}
+	return nil
+}
+
+// ofJournal tells whether a publisher's journal has a file of this name.
+func ofJournal(name string) bool {
+	if base, ok := strings.CutSuffix(name, ".tmp"); ok { // what WriteFile was writing
+		name = strings.TrimSuffix(base, filepath.Ext(base))
+	}
+	switch ext := filepath.Ext(name); ext {
+	case extOpen, extClosed, extIndex:
+		_, ok := segmentEpoch(strings.TrimSuffix(name, ext))
+		return ok
+	}
+	return name == "lock" || name == "last" || name == "cursors"
 }
 
 // Release gives the directory up.

@@ -1,9 +1,11 @@
 package journal
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -17,6 +19,7 @@ const (
 	MaxStores   = 64                 // stores that may have a cursor
 	StoreExpiry = 7 * 24 * time.Hour // a store that committed nothing for so long is forgotten
 	nameInUse   = 10 * time.Second   // a name is its store's while that was heard within this time
+	greetedFor  = time.Minute        // a store commits seconds after its HELLO, if it has anything
 )
 
 // ErrStore says why a store can't have a cursor: its name is in use, or there are too many.
@@ -43,16 +46,17 @@ type StoreRun struct {
 type Commits struct {
 	path string
 
-	mu     sync.Mutex
-	stores map[string]*Store
-	next   map[string]map[record.Run]uint64
-	dirty  bool
+	mu      sync.Mutex
+	stores  map[string]*Store
+	greeted map[string]Store // said HELLO and have no cursor yet
+	next    map[string]map[record.Run]uint64
+	dirty   bool
 }
 
 // OpenCommits reads the file at path; one that is missing, or can't be read, means that
 // nobody has committed, which keeps more than is needed and loses nothing.
 func OpenCommits(path string) *Commits {
-	c := &Commits{path: path, stores: map[string]*Store{}, next: map[string]map[record.Run]uint64{}}
+	c := &Commits{path: path, stores: map[string]*Store{}, greeted: map[string]Store{}, next: map[string]map[record.Run]uint64{}}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return c
@@ -88,8 +92,27 @@ func (c *Commits) Hello(id, name string, now time.Time) error {
 		if name != "" {
 			s.Name = name
 		}
+		return nil
+	}
+	maps.DeleteFunc(c.greeted, func(_ string, s Store) bool { return now.Sub(s.Heard) > greetedFor })
+	if len(c.greeted) < MaxStores {
+		c.greeted[id] = Store{ID: id, Name: cmp.Or(name, id), Heard: now}
 	}
 	return nil
+}
+
+// Greeted lists the stores that said HELLO within the last minute and have not committed
+// anything yet, by name.
+func (c *Commits) Greeted(now time.Time) (all []Store) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.greeted {
+		if now.Sub(s.Heard) <= greetedFor {
+			all = append(all, s)
+		}
+	}
+	slices.SortFunc(all, func(a, b Store) int { return cmp.Compare(a.Name, b.Name) })
+	return all
 }
 
 // Commit takes a store's word that it has run below next, for good. last is the end of
@@ -103,11 +126,9 @@ func (c *Commits) Commit(id, name string, run record.Run, next, end uint64, now 
 		if len(c.stores) >= MaxStores {
 			return fmt.Errorf("journal: store %s: %d stores have a cursor already: %w", id, MaxStores, ErrStore)
 		}
-		if name == "" {
-			name = id
-		}
-		s = &Store{ID: id, Name: name}
+		s = &Store{ID: id, Name: cmp.Or(name, id)}
 		c.stores[id], c.next[id] = s, map[record.Run]uint64{}
+		delete(c.greeted, id)
 	}
 	s.Seen, s.Heard = now, now
 	c.next[id][run] = min(next, end)
@@ -191,21 +212,11 @@ func (c *Commits) listLocked() []Store {
 		for run, next := range c.next[id] {
 			x.Runs = append(x.Runs, StoreRun{run.Stream, run.Epoch.String(), next})
 		}
-		slices.SortFunc(x.Runs, func(a, b StoreRun) int { return compare(a.Stream+a.Epoch, b.Stream+b.Epoch) })
+		slices.SortFunc(x.Runs, func(a, b StoreRun) int { return cmp.Compare(a.Stream+a.Epoch, b.Stream+b.Epoch) })
 		all = append(all, x)
 	}
-	slices.SortFunc(all, func(a, b Store) int { return compare(a.Name, b.Name) })
+	slices.SortFunc(all, func(a, b Store) int { return cmp.Compare(a.Name, b.Name) })
 	return all
-}
-
-func compare(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // Merge takes over what another directory's stores have committed.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/room"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -55,6 +56,10 @@ type Entry struct {
 	Last  uint64 // number of the last record, or the last one missing
 	Lines []byte // a batch's records, each with its line feed
 	Raw   []byte // the whole entry, as it stands in files and messages
+
+	// Room is where Lines and Raw live, nil if that is nowhere in particular. An entry is no
+	// holder by itself: whoever keeps one keeps its Room.
+	Room *room.Room
 
 	Service string    // epoch, gap: the service, for people
 	Reason  string    // gap: why
@@ -250,10 +255,16 @@ func sameCRC(text []byte, crc uint32) bool {
 	return true
 }
 
-// Skip drops the records of a batch below next and gives the rest a control line of
-// its own: the unit of identity is the line, so nobody needs equal boundaries.
+// Skip drops the records of a batch, or the numbers of a gap, below next and gives the rest
+// a control line of its own: the unit of identity is the line, so nobody needs equal
+// boundaries.
 func (e *Entry) Skip(next uint64) Entry {
-	if e.Kind != KindBatch || next <= e.First {
+	switch {
+	case next <= e.First:
+		return *e
+	case e.Kind == KindGap:
+		return NewGap(e.Run, e.Service, next, e.Last, e.Reason)
+	case e.Kind != KindBatch:
 		return *e
 	}
 	lines := e.Lines

@@ -84,6 +84,18 @@ func TestSkipCutsABatch(t *testing.T) {
 	}
 }
 
+func TestSkipCutsAGap(t *testing.T) {
+	g := NewGap(runA, "downcase", 10, 20, "why")
+	s := g.Skip(13)
+	got, err := Next(s.Raw)
+	if err != nil || got.Kind != KindGap || got.First != 13 || got.Last != 20 || got.Service != "downcase" || got.Reason != "why" {
+		t.Errorf("Skip(13) = %+v, %v", got, err)
+	}
+	if s := g.Skip(10); !bytes.Equal(s.Raw, g.Raw) {
+		t.Error("Skip of nothing changed the gap")
+	}
+}
+
 func TestBatchHeaderIsShort(t *testing.T) {
 	lines := strings.Repeat("x\n", MaxBatch/2)
 	raw := AppendBatch(nil, runA, 1<<63-1, MaxBatch/2, []byte(lines))

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -11,9 +13,10 @@ import (
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
-// lastSlot is the size of one line of the file "last". A slot never crosses a page, so
-// that a process that dies in the middle of overwriting one leaves the old or the new.
-const lastSlot = 64
+// lastSlot is the size of one line of the file "last", which has room for the longest name
+// of a service. A slot never crosses a page, so that a process that dies in the middle of
+// overwriting one leaves the old or the new.
+const lastSlot = 128
 
 const lastSlots = 64
 
@@ -55,15 +58,15 @@ func (l *lastFile) blank(i int) error {
 
 // set overwrites the i-th slot of this opening. Beyond the slots nothing is kept, and
 // the count of what was lost is "at least".
-func (l *lastFile) set(i int, run record.Run, n uint64) error {
+func (l *lastFile) set(i int, run record.Run, service string, n uint64) error {
 	if i += l.base; i >= lastSlots {
 		return nil
 	}
-	line := fmt.Appendf(make([]byte, 0, lastSlot), "%s %s %020d", run.Stream, run.Epoch, n)
+	line := fmt.Appendf(make([]byte, 0, lastSlot), "%s %s %020d %s", run.Stream, run.Epoch, n, service)
 	for len(line) < lastSlot-1 {
 		line = append(line, ' ')
 	}
-	if _, err := l.f.WriteAt(append(line, '\n'), int64(i)*lastSlot); err != nil {
+	if _, err := l.f.WriteAt(append(line[:lastSlot-1], '\n'), int64(i)*lastSlot); err != nil {
 		return fmt.Errorf("journal: last: %w", err)
 	}
 	return nil
@@ -71,28 +74,79 @@ func (l *lastFile) set(i int, run record.Run, n uint64) error {
 
 func (l *lastFile) close() error { return l.f.Close() }
 
-// readLast reads what an earlier opening left.
-func readLast(path string) (map[record.Run]uint64, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
-	}
-	given := map[record.Run]uint64{}
-	for line := range strings.Lines(string(text)) {
-		id, err := record.ParseID(lastID(strings.Fields(line)))
-		if err == nil {
-			given[id.Run] = id.Seq
-		}
-	}
-	return given, nil
+// given is what a slot says of a run.
+type given struct {
+	run     record.Run
+	service string
+	last    uint64
 }
 
-func lastID(f []string) string {
-	if len(f) != 3 {
-		return ""
+// readLast reads what an earlier opening left, and how many slots that takes.
+func readLast(path string) (all []given, slots int, err error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, 0, nil
 	}
-	return f[0] + "/" + f[1] + "/" + strings.TrimLeft(f[2], "0")
+	if err != nil {
+		return nil, 0, fmt.Errorf("journal: %w", err)
+	}
+	off := 0
+	for line := range strings.Lines(string(text)) {
+		off += len(line)
+		if g, ok := parseGiven(strings.Fields(line)); ok {
+			all = append(all, g)
+			slots = (off + lastSlot - 1) / lastSlot
+		}
+	}
+	return all, slots, nil
+}
+
+func parseGiven(f []string) (g given, ok bool) {
+	if len(f) < 3 {
+		return g, false
+	}
+	if len(f) > 3 {
+		g.service = f[3]
+	}
+	epoch, err := record.ParseEpoch([]byte(f[1]))
+	if err != nil {
+		return g, false
+	}
+	g.run = record.Run{Stream: f[0], Epoch: epoch}
+	g.last, err = strconv.ParseUint(f[2], 10, 64)
+	return g, err == nil && g.run.Valid() && g.last > 0
+}
+
+// EndRuns marks every run of a directory's log that its writer has left as ended, with the
+// last number that was given: what is whole, or what the file "last" says beyond it. A run
+// that is in no file, since the disk was full from its first record on, is known from
+// there alone. It returns how many slots of that file are taken.
+func EndRuns(dir string, log *Log) (slots int, err error) {
+	all, slots, err := readLast(filepath.Join(dir, "last"))
+	if err != nil {
+		return 0, err
+	}
+	last := map[record.Run]uint64{}
+	for _, g := range all {
+		last[g.run] = g.last
+		log.know(g)
+	}
+	for _, c := range log.Runs() {
+		if !c.Ended {
+			log.End(c.Run(), max(last[c.Run()], c.Next-1))
+		}
+	}
+	return slots, nil
+}
+
+// know makes the cursor of a run of which only its last number was kept.
+func (l *Log) know(g given) {
+	l.appendMu.Lock()
+	defer l.appendMu.Unlock()
+	l.highest = max(l.highest, g.run.Epoch)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.runs[g.run] == nil {
+		l.cursor(g.run, 1).Service = g.service
+	}
 }

@@ -408,6 +408,36 @@ func TestOldestOpeningIsForgottenWhenDropped(t *testing.T) {
 	}
 }
 
+func TestRunInNoFileIsForgottenWithALaterOpening(t *testing.T) {
+	l := open(t, t.TempDir(), Options{SegmentBytes: 1 << 10})
+	never := record.Run{Stream: runA.Stream, Epoch: runB.Epoch - 1}
+	l.know(given{never, "downcase", 7})
+	l.End(never, 7)
+	retain := func() {
+		if err := l.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Retain(Retention{Committed: func(record.Run) (uint64, bool) { return 1000, true }}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	older := record.Run{Stream: runB.Stream, Epoch: never.Epoch - 1}
+	for i := range 30 {
+		appendAll(t, l, batch(older, uint64(i+1), 1))
+	}
+	retain()
+	if c, ok := l.Cursor(never); !ok || c.Given != 7 || l.Oldest(older) == 1 {
+		t.Errorf("after segments of an older opening were dropped: %+v, %v", c, ok)
+	}
+	for i := range 30 {
+		appendAll(t, l, batch(runB, uint64(i+1), 1))
+	}
+	retain()
+	if _, ok := l.Cursor(never); ok {
+		t.Error("a run that is in no file has a cursor for ever")
+	}
+}
+
 func TestFullDiskAtANewSegment(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir, Options{})

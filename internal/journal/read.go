@@ -310,9 +310,11 @@ func (r *Reader) enter() (end int64, err error) {
 			return end, nil
 		}
 		var at place
+		var began uint64
 		for _, s := range r.l.segs {
 			if at.s == nil && s.Ends > s.Began || s.Began <= r.n && s.Ends > s.Began {
 				at = place{s, s.path(r.l.dir), s.findArrival(r.n), s.Size}
+				began = s.Began
 			}
 		}
 		r.l.mu.RUnlock()
@@ -325,7 +327,7 @@ func (r *Reader) enter() (end int64, err error) {
 		}
 		if file != nil {
 			r.s, r.f, r.off = at.s, file, at.off
-			r.n = max(r.n, at.s.Began)
+			r.n = max(r.n, began)
 		}
 	}
 }

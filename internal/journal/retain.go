@@ -1,8 +1,12 @@
 package journal
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"time"
 
@@ -55,6 +59,56 @@ func (l *Log) bytesLocked() (sum int64) {
 		sum += s.Size
 	}
 	return sum
+}
+
+// Written tells of the segments that were written to at or after a time: their bytes, and
+// when the oldest of them began. newest is when anything was written last, zero if the log
+// is empty. It is for a log that was opened to be looked at.
+func (l *Log) Written(since time.Time) (bytes int64, from, newest time.Time, err error) {
+	l.mu.RLock()
+	var oldest place
+	for _, s := range l.segs {
+		if s.newest().Before(since) {
+			continue
+		}
+		if oldest.s == nil {
+			oldest = place{s: s, path: s.path(l.dir), size: s.Size}
+		}
+		bytes += s.Size
+	}
+	newest = l.newestLocked()
+	l.mu.RUnlock()
+	if oldest.s == nil {
+		return 0, time.Time{}, newest, nil
+	}
+	from, err = l.began(oldest)
+	return bytes, from, newest, err
+}
+
+// began is the time of the first entry of a segment that has one.
+func (l *Log) began(at place) (from time.Time, err error) {
+	from = at.s.newest()
+	f, err := l.openSegment(at)
+	if err != nil || f == nil {
+		return from, err
+	}
+	defer f.Close()
+	err = scan(f, 0, at.size, func(e *Entry, _ int64) error {
+		switch e.Kind {
+		case KindArrival, KindEpoch:
+			from = e.Time
+			return io.EOF
+		case KindBatch:
+			line, err := record.Scan(e.Lines[:bytes.IndexByte(e.Lines, '\n')+1])
+			from = line.Time
+			return cmp.Or(err, io.EOF)
+		}
+		return nil
+	})
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return from, err
 }
 
 // Retain drops what the retention does not keep: first what everyone has, then, past
@@ -122,12 +176,16 @@ func (s *segment) dropped(committed func(record.Run) (uint64, bool)) (all []Drop
 }
 
 // forgetRunsLocked drops the cursors of ended runs that a publisher's journal has
-// nothing of any more. A store keeps its cursors: they count what was stored.
+// nothing of any more; of a run that never was in a file, with the first of a later
+// opening. A store keeps its cursors: they count what was stored.
 func (l *Log) forgetRunsLocked(dropped []Dropped) {
 	if l.o.Arrivals {
 		return
 	}
 	for _, d := range dropped {
+		maps.DeleteFunc(l.runs, func(run record.Run, c *Cursor) bool {
+			return c.Ended && c.Next == 1 && run.Epoch < d.Run.Epoch
+		})
 		c := l.runs[d.Run]
 		if c == nil || !c.Ended {
 			continue

@@ -259,11 +259,8 @@ func segmentFiles(dir string) (files []file, highest record.Epoch, err error) {
 	for _, e := range entries {
 		ext := filepath.Ext(e.Name())
 		name := strings.TrimSuffix(e.Name(), ext)
-		if ext != extOpen && ext != extClosed || len(name) < 18 || name[16] != '-' {
-			continue
-		}
-		epoch, err := record.ParseEpoch(name[:16])
-		if _, err2 := strconv.Atoi(name[17:]); err != nil || err2 != nil {
+		epoch, ok := segmentEpoch(name)
+		if ext != extOpen && ext != extClosed || !ok {
 			continue
 		}
 		highest = max(highest, epoch)
@@ -271,6 +268,16 @@ func segmentFiles(dir string) (files []file, highest record.Epoch, err error) {
 	}
 	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.name, b.name) })
 	return files, highest, nil
+}
+
+// segmentEpoch is the epoch in the name of a segment; ok is false when it is none's.
+func segmentEpoch(name string) (epoch record.Epoch, ok bool) {
+	if len(name) < 18 || name[16] != '-' {
+		return 0, false
+	}
+	epoch, err := record.ParseEpoch(name[:16])
+	_, err2 := strconv.Atoi(name[17:])
+	return epoch, err == nil && err2 == nil
 }
 
 // WriteFile replaces a small file whole: a temporary file, synced, renamed.

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/room"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -35,7 +37,8 @@ type WriterOptions struct {
 	Memory    int64         // bytes held while the journal can't be written; default 16 MiB
 
 	// Hand gets every batch in order, once, as soon as it is written or, degraded,
-	// held. It must not wait, must not change the entries, and not keep the slice.
+	// held. It must not wait, must not change the entries, and not keep the slice;
+	// whoever keeps an entry has to keep its Room.
 	Hand   func(entries []Entry)
 	Logger *slog.Logger // default: discard
 }
@@ -61,7 +64,13 @@ type Writer struct {
 	last     *lastFile
 	Stats    Stats
 
-	wake chan struct{}
+	wake    chan struct{} // something is pending
+	writing chan struct{} // a write has begun: watch
+	written chan struct{} // something is to be synced
+
+	expected atomic.Int64 // who has said that he will append soon
+	inside   atomic.Int64 // who is in Append
+	waiting  atomic.Int64 // of these, who has lines in the next group
 
 	mu       sync.Mutex
 	streams  map[string]*Stream
@@ -75,6 +84,8 @@ type Writer struct {
 	retry    time.Time // degraded: not before
 	closed   bool
 	begun    bool // this opening has a segment
+
+	uncounted bool // the last numbers could not be counted
 }
 
 // gate is what the appenders of one group wait at.
@@ -91,8 +102,9 @@ type Stream struct {
 	run    record.Run
 	prefix []byte // of every line, up to the number
 	next   uint64
-	lines  []byte // pending, behind MaxHeader bytes of room
-	usual  int    // size of a batch, on average
+	room   *room.Room // where lines are
+	lines  []byte     // pending, behind MaxHeader bytes of room
+	usual  int        // size of a batch, on average
 	first  uint64
 	count  int
 }
@@ -115,32 +127,18 @@ func NewWriter(dir string, log *Log, instance string, o WriterOptions) (*Writer,
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	path := filepath.Join(dir, "last")
-	given, err := EndRuns(log, path)
+	slots, err := EndRuns(dir, log)
 	if err != nil {
 		return nil, err
 	}
-	last, err := openLast(path, given)
+	last, err := openLast(filepath.Join(dir, "last"), slots)
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{log: log, o: o, instance: instance, last: last, wake: make(chan struct{}, 1), streams: map[string]*Stream{}}, nil
-}
-
-// EndRuns marks every run of a log that its writer has left as ended, with the last
-// number that was given: what is whole, or what the file "last" says beyond it. It
-// returns how many slots of that file are taken.
-func EndRuns(log *Log, path string) (slots int, err error) {
-	given, err := readLast(path)
-	if err != nil {
-		return 0, err
-	}
-	for _, c := range log.Runs() {
-		if !c.Ended {
-			log.End(c.Run(), max(given[c.Run()], c.Next-1))
-		}
-	}
-	return len(given), nil
+	return &Writer{
+		wake: make(chan struct{}, 1), writing: make(chan struct{}, 1), written: make(chan struct{}, 1),
+		log: log, o: o, instance: instance, last: last, streams: map[string]*Stream{},
+	}, nil
 }
 
 // Stream is the stream of a service; its name is [a-z0-9-]. The same name is the same
@@ -184,12 +182,18 @@ func AppendPrefix(dst []byte, run record.Run) []byte {
 	return append(dst, '/')
 }
 
+// Expect says whether somebody is about to append, +1, or done with it, -1. It is a hint
+// for the size of groups.
+func (s *Stream) Expect(n int64) { s.w.expected.Add(n) }
+
 // Append numbers records, given as what follows the number in their lines, and returns
 // the first number when they are written; after WriterOptions.Wait, or while the
 // journal can't be written, when they are held in memory. From numbering on nothing
 // takes them back. ErrClosed is the only error.
 func (s *Stream) Append(tails ...[]byte) (first uint64, err error) {
 	w := s.w
+	w.inside.Add(1)
+	defer w.inside.Add(-1)
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
@@ -204,15 +208,13 @@ func (s *Stream) Append(tails ...[]byte) (first uint64, err error) {
 		w.gate = &gate{make(chan struct{})}
 	}
 	g := w.gate
+	w.waiting.Add(1)
 	idle := w.inFlight == 0
 	hung := w.inFlight > 0 && w.Stats.Degraded.Load()
 	w.mu.Unlock()
 	w.Stats.Records.Add(uint64(len(tails)))
 	if idle {
-		select {
-		case w.wake <- struct{}{}:
-		default:
-		}
+		signal(w.wake)
 	}
 	if hung {
 		return first, nil // the watchdog takes it
@@ -229,7 +231,8 @@ func (s *Stream) addLocked(tail []byte) {
 	if s.count == 0 {
 		s.first = s.next
 		s.w.pending = append(s.w.pending, s)
-		s.lines = make([]byte, MaxHeader, max(s.usual, MaxHeader+len(s.prefix)+20+len(tail)))
+		s.room = room.Get(max(s.usual, MaxHeader+len(s.prefix)+20+len(tail)))
+		s.lines = s.room.B[:MaxHeader]
 	}
 	s.lines = append(s.lines, s.prefix...)
 	s.lines = strconv.AppendUint(s.lines, s.next, 10)
@@ -250,11 +253,12 @@ func (s *Stream) takeLocked() {
 	raw, lines := sealBatch(s.lines, s.run, s.first, s.count)
 	w.held = append(w.held, Entry{
 		Kind: KindBatch, Run: s.run, First: s.first, Last: s.next - 1, Service: s.service,
-		Lines: lines, Raw: raw,
+		Lines: lines, Raw: raw, Room: s.room,
 	})
 	w.Stats.Held.Add(int64(len(raw)))
 	s.usual = (3*s.usual + len(s.lines) + 64) / 4
-	s.count, s.lines = 0, nil // the entry has it
+	s.room.B = s.lines // which may have grown
+	s.count, s.lines, s.room = 0, nil, nil
 }
 
 // takeLocked makes batches of all pending lines, and drops the oldest of what is held
@@ -267,21 +271,40 @@ func (w *Writer) takeLocked() {
 	if w.gate != nil {
 		w.gates = append(w.gates, w.gate)
 		w.gate = nil
+		w.waiting.Store(0)
 	}
-	for i := w.inFlight; i < w.handed && w.Stats.Held.Load() > w.o.Memory; i++ {
-		w.dropLocked(i)
+	if w.Stats.Held.Load() > w.o.Memory {
+		w.shedLocked(w.o.Memory - w.o.Memory/16) // more than it must: it moves all that is held
 	}
 }
 
-// dropLocked turns a held batch into the gap that it leaves.
-func (w *Writer) dropLocked(i int) {
-	e := &w.held[i]
-	if e.Kind != KindBatch {
-		return
+// shedLocked drops the oldest batches until no more than limit bytes are held, if it can:
+// what is being written, and what the feeds have not, stays. What one run loses in a row
+// is one gap, so that a disk that stays full for days takes no memory either.
+func (w *Writer) shedLocked(limit int64) {
+	gaps := map[record.Run]int{} // where the last gap of a run is
+	to := w.inFlight
+	for i := w.inFlight; i < w.handed; i++ {
+		e := w.held[i]
+		if e.Kind == KindBatch && w.Stats.Held.Load() > limit {
+			w.Stats.Held.Add(-int64(len(e.Raw)))
+			w.Stats.Lost.Add(e.Count())
+			e.Room.Free()
+			e = NewGap(e.Run, e.Service, e.First, e.Last, "not written: no room on disk and in memory")
+		}
+		if e.Kind == KindGap {
+			if at, ok := gaps[e.Run]; ok && w.held[at].Last+1 == e.First {
+				w.held[at] = NewGap(e.Run, e.Service, w.held[at].First, e.Last, e.Reason)
+				continue
+			}
+			gaps[e.Run] = to
+		}
+		w.held[to] = e
+		to++
 	}
-	w.Stats.Held.Add(-int64(len(e.Raw)))
-	w.Stats.Lost.Add(e.Count())
-	*e = NewGap(e.Run, e.Service, e.First, e.Last, "not written: no room on disk and in memory")
+	rest := to + copy(w.held[to:], w.held[w.handed:])
+	clear(w.held[rest:])
+	w.held, w.handed = w.held[:rest], to
 }
 
 // handLocked gives the feeds what they do not have yet.
@@ -289,6 +312,14 @@ func (w *Writer) handLocked() {
 	if w.handed < len(w.held) {
 		w.o.Hand(w.held[w.handed:])
 		w.handed = len(w.held)
+	}
+}
+
+// signal leaves a word in a channel that has room for one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -311,13 +342,24 @@ func (w *Writer) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-w.later():
 		}
+		w.gather()
 		for w.write(false) {
+			w.gather()
 		}
 	}
 	err := w.finish()
 	close(stop)
 	done.Wait()
 	return errors.Join(err, w.last.close())
+}
+
+// gather lets others join the next group, if there are any: a writer that was woken by
+// one caller would run before all who could run by now, and write groups of one record.
+// For a lone caller it would only cost, a third of what a record does.
+func (w *Writer) gather() {
+	if max(w.expected.Load(), w.inside.Load()) > w.waiting.Load() {
+		runtime.Gosched()
+	}
 }
 
 // later fires when what is held should be tried again.
@@ -339,9 +381,11 @@ func (w *Writer) write(must bool) (more bool) {
 		w.releaseLocked()
 		return false
 	}
-	entries := w.held[:len(w.held):len(w.held)]
+	entries := w.held[:w.fitLocked()]
+	entries = entries[:len(entries):len(entries)]
 	w.inFlight, w.since = len(entries), time.Now()
 	w.mu.Unlock()
+	signal(w.writing)
 	_, err := w.log.Append(entries...)
 	if err == nil && w.o.Sync == SyncAlways {
 		if err := w.sync(); err != nil {
@@ -361,6 +405,20 @@ func (w *Writer) write(must bool) (more bool) {
 	return more
 }
 
+// fitLocked is how many of the held entries the next write takes: all, and while degraded
+// as many as make a batch of the largest size, so that what room there is gets used.
+func (w *Writer) fitLocked() (n int) {
+	if !w.Stats.Degraded.Load() {
+		return len(w.held)
+	}
+	for size := 0; n < len(w.held); n++ {
+		if size += len(w.held[n].Raw); n > 0 && size > MaxBatch {
+			break
+		}
+	}
+	return n
+}
+
 // releaseLocked ends a write, or what stands for one while degraded: the numbers are
 // counted in the file "last", the feeds get the batches, the answers leave. It unlocks.
 func (w *Writer) releaseLocked() {
@@ -376,14 +434,16 @@ func (w *Writer) releaseLocked() {
 
 // countLocked overwrites the last numbers given.
 func (w *Writer) countLocked() {
+	var failed error
 	for _, s := range w.streams {
-		if s.run.Epoch == 0 {
-			continue
-		}
-		if err := w.last.set(s.slot, s.run, s.next-1); err != nil {
-			w.o.Logger.Error("last number not counted", "stream", s.id, "sequence", s.next-1, "error", err)
+		if s.next > 1 {
+			failed = errors.Join(failed, w.last.set(s.slot, s.run, s.service, s.next-1))
 		}
 	}
+	if failed != nil && !w.uncounted {
+		w.o.Logger.Error("last numbers not counted; what a death of the process loses now is not known", "error", failed)
+	}
+	w.uncounted = failed != nil
 }
 
 func (w *Writer) failedLocked(err error) {
@@ -395,6 +455,7 @@ func (w *Writer) failedLocked(err error) {
 }
 
 func (w *Writer) writtenLocked(n int) {
+	signal(w.written)
 	w.Stats.Groups.Add(1)
 	for i := range w.held[:n] {
 		w.Stats.Bytes.Add(uint64(len(w.held[i].Raw)))
@@ -406,11 +467,17 @@ func (w *Writer) writtenLocked(n int) {
 		w.o.Hand(w.held[w.handed:n])
 		w.handed = n
 	}
+	for i := range w.held[:n] {
+		w.held[i].Room.Free()
+	}
 	rest := copy(w.held, w.held[n:])
 	clear(w.held[rest:])
 	w.held = w.held[:rest]
 	w.handed -= n
 	w.retry = time.Time{}
+	if rest > 0 && w.Stats.Degraded.Load() {
+		return
+	}
 	if w.Stats.Degraded.Swap(false) {
 		w.o.Logger.Warn("journal is written again", "lost", w.Stats.Lost.Load())
 	}
@@ -423,25 +490,37 @@ func (w *Writer) writtenLocked(n int) {
 	}
 }
 
-// watch frees the appenders from a write that hangs.
+// watch frees the appenders from a write that hangs. It sleeps while nothing is written.
 func (w *Writer) watch(stop <-chan struct{}) {
 	tick := time.NewTicker(min(w.o.Wait/4, 200*time.Millisecond))
 	defer tick.Stop()
 	for {
+		tick.Stop()
 		select {
 		case <-stop:
 			return
-		case <-tick.C:
-			w.rescueHung()
+		case <-w.writing:
+		}
+		tick.Reset(min(w.o.Wait/4, 200*time.Millisecond))
+		for busy := true; busy; {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				busy = w.rescueHung()
+			}
 		}
 	}
 }
 
-func (w *Writer) rescueHung() {
+// rescueHung lets the appenders go whose write hangs, and tells whether there is one under
+// way.
+func (w *Writer) rescueHung() (busy bool) {
 	w.mu.Lock()
 	if w.inFlight == 0 || time.Since(w.since) < w.o.Wait {
+		busy = w.inFlight > 0
 		w.mu.Unlock()
-		return
+		return busy
 	}
 	if !w.Stats.Degraded.Swap(true) {
 		w.o.Logger.Error("journal hangs; holding records in memory", "since", w.since.UTC())
@@ -452,20 +531,29 @@ func (w *Writer) rescueHung() {
 	w.handLocked()
 	w.mu.Unlock()
 	openAll(gates)
+	return true
 }
 
-// syncLoop syncs and allocates ahead, beside the writes.
+// syncLoop syncs and allocates ahead, beside the writes. It sleeps while there is nothing
+// to sync.
 func (w *Writer) syncLoop(stop <-chan struct{}) {
-	tick := time.NewTicker(w.o.SyncEvery)
-	defer tick.Stop()
+	pause := time.NewTimer(w.o.SyncEvery)
+	defer pause.Stop()
 	for {
 		select {
 		case <-stop:
 			return
-		case <-tick.C:
+		case <-w.written:
+		}
+		pause.Reset(w.o.SyncEvery)
+		select {
+		case <-stop:
+			return
+		case <-pause.C:
 		}
 		if err := w.sync(); err != nil {
 			w.o.Logger.Error("journal not synced", "error", err)
+			signal(w.written) // try again
 		}
 		if err := w.log.Ahead(); err != nil && !w.Stats.Degraded.Load() {
 			w.o.Logger.Warn("next segment not allocated", "error", err)
@@ -486,7 +574,8 @@ func (w *Writer) finish() error {
 	w.mu.Lock()
 	w.closed = true
 	w.mu.Unlock()
-	w.write(true)
+	for w.write(true) {
+	}
 	w.mu.Lock()
 	var ends []Entry
 	for _, s := range w.streams {
@@ -503,6 +592,22 @@ func (w *Writer) finish() error {
 		return err
 	}
 	return w.sync()
+}
+
+// Runs lists the runs of this opening that have a record, also those that are in no file
+// yet. Next is that of Writer.Next.
+func (w *Writer) Runs() (runs []Cursor) {
+	w.mu.Lock()
+	for _, s := range w.streams {
+		if s.next > 1 {
+			runs = append(runs, Cursor{Stream: s.run.Stream, Epoch: s.run.Epoch, Service: s.service, Began: 1})
+		}
+	}
+	w.mu.Unlock()
+	for i := range runs {
+		runs[i].Next = max(w.Next(runs[i].Run()), 1)
+	}
+	return runs
 }
 
 // Next is the number after the last of run that a reader can have: in a file, or held in

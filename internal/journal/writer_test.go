@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -221,9 +222,9 @@ func TestDegradedHoldsCountsAndRecovers(t *testing.T) {
 		t.Errorf("replay from memory: next %d, %v", next, err)
 	}
 	mend()
-	given, err := readLast(filepath.Join(dir, "last"))
-	if err != nil || given[s.Run()] != 30 {
-		t.Errorf("last given on disk %v, %v, want 30", given, err)
+	got, _, err := readLast(filepath.Join(dir, "last"))
+	if want := []given{{s.Run(), "downcase", 30}}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("last given on disk %v, %v, want %v", got, err, want)
 	}
 	waitFor(t, "recovery", func() bool { return !r.Stats.Degraded.Load() && r.Stats.Held.Load() == 0 })
 	add(5)
@@ -255,7 +256,7 @@ func TestDegradedPastItsMemoryLeavesAGap(t *testing.T) {
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
-	gaps, records := uint64(0), uint64(0)
+	gaps, records, lines := uint64(0), uint64(0), 0
 	data, next, err := open(t, dir, Options{}).Read(nil, s.Run(), 1, 1<<20)
 	for len(data) > 0 && err == nil {
 		var e Entry
@@ -263,13 +264,14 @@ func TestDegradedPastItsMemoryLeavesAGap(t *testing.T) {
 			data = data[len(e.Raw):]
 			if e.Kind == KindGap {
 				gaps += e.Last - e.First + 1
+				lines++
 			} else {
 				records += e.Count()
 			}
 		}
 	}
-	if err != nil || gaps != lost || records+gaps != 105 || next != 106 {
-		t.Errorf("records %d, gaps %d (lost %d), next %d, %v", records, gaps, lost, next, err)
+	if err != nil || gaps != lost || lines != 1 || records+gaps != 105 || next != 106 {
+		t.Errorf("records %d, gaps %d in %d lines (lost %d), next %d, %v", records, gaps, lines, lost, next, err)
 	}
 }
 
@@ -281,18 +283,60 @@ func TestGivenIsKnownAfterDeath(t *testing.T) {
 	mend := breakDir(t, r)
 	_, _ = s.Append(tail, tail, tail)
 	run := s.Run()
+	r.mu.Lock() // it is not written before it dies
 	mend()
-	// What a process finds that opens the directory after this one was killed.
-	copied := t.TempDir()
-	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
-	}
-	l := open(t, copied, Options{})
-	if _, err := NewWriter(copied, l, "x", WriterOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	l, _ := died(t, r)
+	r.mu.Unlock()
 	if c := mustCursor(t, l, run); !c.Ended || c.Next != 3 || c.Given != 5 {
 		t.Errorf("%+v, want 1 to 2 whole and 5 given", c)
+	}
+}
+
+// died is what a process finds that opens a directory after its writer was killed.
+func died(t *testing.T, r *rig) (l *Log, last *lastFile) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(r.dir)); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, dir, Options{})
+	w, err := NewWriter(dir, l, "x", WriterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, w.last
+}
+
+// TestRunInNoFileIsKnown gives numbers while nothing can be written from the first record
+// on: the run is listed at once, and after a death what was given is known.
+func TestRunInNoFileIsKnown(t *testing.T) {
+	r := start(t, filepath.Join(t.TempDir(), "j"), WriterOptions{SyncEvery: time.Hour})
+	r.Stream("gateway") // says nothing, and has the first slot
+	s := r.Stream("downcase")
+	if runs := r.Runs(); len(runs) != 0 {
+		t.Errorf("before the first record: %+v", runs)
+	}
+	mend := breakDir(t, r)
+	if _, err := s.Append(tail, tail, tail); err != nil {
+		t.Fatal(err)
+	}
+	want := Cursor{Stream: s.Run().Stream, Epoch: s.Run().Epoch, Service: "downcase", Began: 1, Next: 4}
+	if runs := r.Runs(); !slices.Equal(runs, []Cursor{want}) {
+		t.Errorf("%+v, want %+v", runs, want)
+	}
+	r.mu.Lock() // it is not written before it dies
+	mend()
+	l, last := died(t, r)
+	r.mu.Unlock()
+	want.Next, want.Given, want.Ended = 1, 3, true
+	if c := mustCursor(t, l, s.Run()); c != want {
+		t.Errorf("after the death %+v, want %+v", c, want)
+	}
+	if last.base != 2 {
+		t.Errorf("the next opening counts from slot %d on, want 2: the second holds what was given", last.base)
+	}
+	if l.Epoch() <= s.Run().Epoch {
+		t.Errorf("epoch %s after %s", l.Epoch(), s.Run().Epoch)
 	}
 }
 
@@ -405,6 +449,31 @@ func TestCommits(t *testing.T) {
 	if err := c.Hello("s3", "main", now.Add(time.Minute)); err != nil {
 		t.Errorf("a name whose store is silent: %v", err)
 	}
+	greeted := func(at time.Time) (names []string) {
+		for _, st := range c.Greeted(at) {
+			names = append(names, st.Name)
+		}
+		return names
+	}
+	if got := greeted(now.Add(2 * time.Minute)); !slices.Equal(got, []string{"main"}) { // s3
+		t.Errorf("greeted: %v", got)
+	}
+	if err := c.Hello("s4", "", now.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if got := greeted(now.Add(2 * time.Minute)); !slices.Equal(got, []string{"main", "s4"}) {
+		t.Errorf("greeted: %v", got)
+	}
+	if got := greeted(now.Add(3 * time.Minute)); got != nil {
+		t.Errorf("greeted after a minute: %v", got)
+	}
+	if err := c.Commit("s3", "main", runA, 1, 101, now); err != nil {
+		t.Fatal(err)
+	}
+	if got := greeted(now.Add(2 * time.Minute)); !slices.Equal(got, []string{"s4"}) {
+		t.Errorf("greeted once s3 has a cursor: %v", got)
+	}
+	c.Forget("s3")
 	if gone := c.Expire(now.Add(8 * 24 * time.Hour)); len(gone) != 1 {
 		t.Errorf("expired: %v", gone)
 	}

@@ -11,6 +11,11 @@ type Metric struct {
 	Help  string
 	Value func() float64
 	Now   bool // what is now; otherwise a total, which only grows
+
+	// Labels and Each are of numbers that differ in labels, instead of Value: Each yields
+	// those that there are now, with a value for each label. No two may have the same.
+	Labels []string
+	Each   func(yield func(value float64, labels ...string))
 }
 
 // Total reads a counter.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"unicode"
+
+	"golang.org/x/sys/unix"
 )
 
 // Listen listens on a TCP address. The error of a busy port names its likely owner and
@@ -58,11 +60,36 @@ func PortOwner(port int) string {
 			continue
 		}
 		pid := strings.Split(fd, "/")[2]
-		name, err := os.ReadFile("/proc/" + pid + "/comm")
-		if err != nil {
-			continue
+		if name := named(pid); name != "" {
+			return name
 		}
-		return fmt.Sprintf("%s (pid %s)", printable(name), pid)
+	}
+	return ""
+}
+
+// named is a process for people: "python3 (pid 4711)", or nothing if it is gone.
+func named(pid string) string {
+	name, err := os.ReadFile("/proc/" + pid + "/comm")
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s (pid %s)", printable(name), pid)
+}
+
+// LockOwner names the process that has a file locked by flock(2), as far as /proc tells,
+// as PortOwner does.
+func LockOwner(path string) string {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return ""
+	}
+	inode := fmt.Sprintf("%02x:%02x:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), st.Ino)
+	text, _ := os.ReadFile("/proc/locks") // where there is none nobody is named
+	for line := range strings.Lines(string(text)) {
+		// 1: FLOCK  ADVISORY  WRITE 4711 fe:00:131077 0 EOF
+		if f := strings.Fields(line); len(f) > 5 && f[1] == "FLOCK" && f[5] == inode {
+			return named(f[4])
+		}
 	}
 	return ""
 }

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/earshot-mq/earshot/internal/process"
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 func TestListenNamesTheOwner(t *testing.T) {
@@ -19,7 +21,7 @@ func TestListenNamesTheOwner(t *testing.T) {
 			l, err := process.Listen(addr, "--http-listen")
 			if err != nil {
 				if name == "IPv6" {
-					t.Skip("SKIPPED: no IPv6")
+					testenv.Missing(t, "IPv6: "+err.Error())
 				}
 				t.Fatal(err)
 			}
@@ -56,6 +58,29 @@ func TestListenNamesTheOwner(t *testing.T) {
 func TestPortOwnerOfAFreePort(t *testing.T) {
 	if got := process.PortOwner(0); got != "" {
 		t.Errorf("PortOwner(0) = %q", got)
+	}
+}
+
+func TestLockOwner(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("SKIPPED: only Linux tells who has a lock")
+	}
+	f, err := os.Create(filepath.Join(t.TempDir(), "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if got := process.LockOwner(f.Name()); got != "" {
+		t.Errorf("LockOwner of a file without a lock = %q", got)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := process.LockOwner(f.Name()), fmt.Sprintf("(pid %d)", os.Getpid()); !strings.HasSuffix(got, want) {
+		t.Errorf("LockOwner = %q, want it to end in %s", got, want)
+	}
+	if got := process.LockOwner(f.Name() + "x"); got != "" {
+		t.Errorf("LockOwner of no file = %q", got)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/process"
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 func TestLoggerText(t *testing.T) {
@@ -94,7 +95,7 @@ func TestTerminal(t *testing.T) {
 func TestTerminalLog(t *testing.T) {
 	tty, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
-		t.Skip("SKIPPED: no pseudo terminal")
+		testenv.Missing(t, "pseudo terminal: "+err.Error())
 	}
 	defer func() { _ = tty.Close() }()
 	t.Setenv("NO_COLOR", "")

@@ -70,6 +70,9 @@ func Version() string {
 	return fmt.Sprintf("%d.%d.%d", major, minor, patch)
 }
 
+// HasCurve tells whether libzmq was built with CURVE, which encrypts.
+func HasCurve() bool { return zmq4.HasCurve() }
+
 // Options tunes a socket. A zero field is libzmq's default, but for LINGER, which is
 // always 0: what nobody has taken when a socket closes is fetched from a journal.
 type Options struct {
@@ -82,6 +85,7 @@ type Options struct {
 // Socket is one libzmq socket. See the package's documentation for who may call it.
 type Socket struct {
 	s        *zmq4.Socket
+	t        *transfer
 	endpoint string
 
 	ready  chan struct{}
@@ -158,7 +162,11 @@ func (c *Context) socket(t zmq4.Type, o Options, more func(*zmq4.Socket) error) 
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("zmq: set up %s socket: %w", t, errors.Join(err, s.Close()))
 	}
-	return &Socket{s: s, closed: make(chan struct{})}, nil
+	transfer, err := newTransfer(s)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return &Socket{s: s, t: transfer, closed: make(chan struct{})}, nil
 }
 
 // bind takes "tcp://host:port"; port 0 is any free one.
@@ -216,29 +224,14 @@ func (s *Socket) Subscribe(prefix string) error {
 	return nil
 }
 
-// Recv gives the next message, or ErrAgain.
-func (s *Socket) Recv() ([][]byte, error) {
-	first, err := s.s.RecvBytes(zmq4.DONTWAIT)
-	if err != nil {
-		return nil, s.wrap("receive", err)
+// Lossy chooses what an XPUB socket does for a peer whose queue is full: drop the message
+// for that peer, or refuse it for all with ErrAgain. The default is to drop. Source:
+// ZMQ_XPUB_NODROP in zmq_setsockopt(3).
+func (s *Socket) Lossy(drop bool) error {
+	if err := s.s.SetXpubNodrop(!drop); err != nil {
+		return fmt.Errorf("zmq: set XPUB_NODROP: %w", err)
 	}
-	more, err := s.s.GetRcvmore()
-	if err != nil || !more {
-		return [][]byte{first}, s.wrap("receive", err)
-	}
-	msg := make([][]byte, 1, 4)
-	msg[0] = first
-	for more {
-		frame, err := s.s.RecvBytes(0) // a message's frames arrive together
-		if err != nil {
-			return nil, s.wrap("receive", err)
-		}
-		msg = append(msg, frame)
-		if more, err = s.s.GetRcvmore(); err != nil {
-			return nil, s.wrap("receive", err)
-		}
-	}
-	return msg, nil
+	return nil
 }
 
 // RecvFrame gives the next frame, or ErrAgain, for sockets whose messages have one.
@@ -250,6 +243,9 @@ func (s *Socket) RecvFrame() ([]byte, error) {
 // Send sends a message of these frames. It copies them, and never waits: ErrAgain
 // says that there is no room.
 func (s *Socket) Send(frames ...[]byte) error {
+	if len(frames) == 2 {
+		return s.wrap("send", s.t.send2(frames[0], frames[1]))
+	}
 	for i, f := range frames {
 		flags := zmq4.DONTWAIT
 		if i+1 < len(frames) {

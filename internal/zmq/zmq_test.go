@@ -1,11 +1,15 @@
 package zmq
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/earshot-mq/earshot/internal/room"
 )
 
 func newContext(t *testing.T) *Context {
@@ -44,9 +48,14 @@ func must(t *testing.T) func(*Socket, error) *Socket {
 // recv waits for the next message by Ready alone.
 func recv(t *testing.T, s *Socket) [][]byte {
 	t.Helper()
+	return wait(t, s, s.Recv)
+}
+
+func wait(t *testing.T, s *Socket, recv func() ([][]byte, error)) [][]byte {
+	t.Helper()
 	deadline := time.After(10 * time.Second)
 	for {
-		msg, err := s.Recv()
+		msg, err := recv()
 		if err == nil {
 			return msg
 		}
@@ -166,5 +175,57 @@ func TestReadyIsQuietWhenIdle(t *testing.T) {
 	}
 	if fired > 20 {
 		t.Errorf("an idle socket was ready %d times in 300 ms", fired)
+	}
+}
+
+// Whole messages pass beside pebbe/zmq4: of any size, of more frames than fit at once,
+// and empty ones.
+func TestMessagesOfEveryShape(t *testing.T) {
+	c := newContext(t)
+	pub := must(t)(c.XPub("tcp://127.0.0.1:0", Options{SendHWM: -1}))
+	sub := must(t)(c.Sub(Options{RecvHWM: -1}))
+	if err := errors.Join(sub.Subscribe(""), sub.Connect(pub.Endpoint())); err != nil {
+		t.Fatal(err)
+	}
+	recv(t, pub)
+	many := make([][]byte, 20)
+	for i := range many {
+		many[i] = bytes.Repeat([]byte{byte(i)}, i)
+	}
+	for name, frames := range map[string][][]byte{
+		"empty frame":       {{}},
+		"two empty frames":  {{}, {}},
+		"one byte":          {{7}},
+		"all of the room":   {make([]byte, 1), make([]byte, scratchSize-1)},
+		"one byte too many": {make([]byte, 2), make([]byte, scratchSize-1)},
+		"large":             {[]byte("downcase/"), bytes.Repeat([]byte("x"), 1<<20)},
+		"eight frames":      many[:8],
+		"nine frames":       many[:9],
+		"twenty frames":     many,
+	} {
+		if err := pub.Send(frames...); err != nil {
+			t.Fatal(err)
+		}
+		if got := recv(t, sub); !slices.EqualFunc(got, frames, bytes.Equal) {
+			t.Errorf("%s: got %d frames, %.60q", name, len(got), got)
+		}
+		if _, r, err := sub.RecvRoom(); !errors.Is(err, ErrAgain) || r != nil {
+			t.Errorf("%s: after the last message: %v, want ErrAgain and no room", name, err)
+		}
+		if err := errors.Join(pub.Send(frames...), pub.Send([]byte("next"))); err != nil {
+			t.Fatal(err)
+		}
+		var r *room.Room
+		got := wait(t, sub, func() (got [][]byte, err error) {
+			got, r, err = sub.RecvRoom()
+			return got, err
+		})
+		if !slices.EqualFunc(got, frames, bytes.Equal) {
+			t.Errorf("%s, into a room: got %d frames, %.60q", name, len(got), got)
+		}
+		r.Free()
+		if next := recv(t, sub); len(next) != 1 || string(next[0]) != "next" {
+			t.Errorf("%s: next is %q", name, next)
+		}
 	}
 }

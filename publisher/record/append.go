@@ -2,6 +2,7 @@ package record
 
 import (
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -97,15 +98,23 @@ func (e *encoder) tail(r *Record) []byte {
 	if kind == "" {
 		kind = TypeHTTP
 	}
-	e.text(`","source":"`, source, maxAttr)
-	e.text(`","type":"`, kind, maxAttr)
-	e.dst = append(e.dst, `","time":"`...)
+	e.dst = append(e.dst, `","source":"`...)
+	e.text(source, maxAttr)
+	if kind == TypeHTTP {
+		e.dst = append(e.dst, `","type":"`+TypeHTTP+`","time":"`...)
+	} else {
+		e.dst = append(e.dst, `","type":"`...)
+		e.text(kind, maxAttr)
+		e.dst = append(e.dst, `","time":"`...)
+	}
 	e.dst = appendTime(e.dst, r.Time)
 	if r.Subject != "" {
-		e.text(`","subject":"`, r.Subject, maxAttr)
+		e.dst = append(e.dst, `","subject":"`...)
+		e.text(r.Subject, maxAttr)
 	}
 	if r.Traceparent != "" {
-		e.text(`","traceparent":"`, r.Traceparent, maxAttr)
+		e.dst = append(e.dst, `","traceparent":"`...)
+		e.text(r.Traceparent, maxAttr)
 	}
 	e.dst = append(e.dst, '"')
 	if r.SampledRate > 1 {
@@ -121,10 +130,13 @@ func (e *encoder) tail(r *Record) []byte {
 
 // http writes the member "data" of an exchange.
 func (e *encoder) http(h *HTTP) {
-	e.text(`,"data":{"method":"`, h.Method, maxAttr)
-	e.text(`","path":"`, h.Path, e.path)
+	e.dst = append(e.dst, `,"data":{"method":"`...)
+	e.text(h.Method, maxAttr)
+	e.dst = append(e.dst, `","path":"`...)
+	e.text(h.Path, e.path)
 	if h.Query != "" {
-		e.text(`","query":"`, h.Query, e.query)
+		e.dst = append(e.dst, `","query":"`...)
+		e.text(h.Query, e.query)
 	}
 	e.int(`","status":`, int64(h.Status))
 	e.int(`,"us":`, h.Duration.Microseconds())
@@ -203,9 +215,9 @@ func (e *encoder) data(data []byte) {
 	e.dst = append(e.dst, '"', '}')
 }
 
-// text writes lead and s, of which at most room bytes stand in the line.
-func (e *encoder) text(lead, s string, room int) {
-	e.dst = append(e.dst, lead...)
+// text writes s, of which at most room bytes stand in the line. What stands before it is
+// written by the caller: a constant is copied in place, a variable by a call.
+func (e *encoder) text(s string, room int) {
 	if e.roomy {
 		e.dst = appendText(e.dst, []byte(s))
 		return
@@ -220,7 +232,8 @@ func (e *encoder) text(lead, s string, room int) {
 
 func (e *encoder) optional(lead, s string) {
 	if s != "" {
-		e.text(lead, s, maxAttr)
+		e.dst = append(e.dst, lead...)
+		e.text(s, maxAttr)
 		e.dst = append(e.dst, '"')
 	}
 }
@@ -230,26 +243,50 @@ func (e *encoder) int(lead string, n int64) {
 }
 
 // appendTime writes t in UTC as RFC 3339 with nine digits of a second, always, so that
-// times sort as texts.
+// times sort as texts. Most times are of the second that the one before was of.
 func appendTime(dst []byte, t time.Time) []byte {
-	t = t.UTC()
+	unix := t.Unix()
+	if s := latest.Load(); s != nil && s.unix == unix {
+		dst = append(dst, s.text[:]...)
+	} else {
+		made := &second{unix: unix}
+		made.write(t.UTC())
+		dst = append(dst, made.text[:]...)
+		latest.Store(made)
+	}
+	n := uint(t.Nanosecond())
+	a, b := n/100_000, n%100_000
+	return append(dst, '.', digits[a/100*2], digits[a/100*2+1], digits[a%100*2], digits[a%100*2+1],
+		byte('0'+b/10_000), digits[b/100%100*2], digits[b/100%100*2+1], digits[b%100*2], digits[b%100*2+1], 'Z')
+}
+
+// latest is the second of the time that was written last.
+var latest atomic.Pointer[second]
+
+// second is the text of a time up to its seconds.
+type second struct {
+	unix int64
+	text [len("2006-01-02T15:04:05")]byte
+}
+
+func (s *second) write(t time.Time) {
 	year, month, day := t.Date()
 	if year < 0 || year > 9999 {
 		year, month, day = 1, 1, 1
 	}
-	hour, minute, second := t.Clock()
-	dst = append2(append2(dst, year/100), year%100)
+	hour, minute, sec := t.Clock()
+	dst := append2(append2(s.text[:0], year/100), year%100)
 	dst = append2(append(dst, '-'), int(month))
 	dst = append2(append(dst, '-'), day)
 	dst = append2(append(dst, 'T'), hour)
 	dst = append2(append(dst, ':'), minute)
-	dst = append2(append(dst, ':'), second)
-	n := t.Nanosecond()
-	dst = append(dst, '.', byte('0'+n/100000000))
-	dst = append2(append2(dst, n/1000000%100), n/10000%100)
-	dst = append2(append2(dst, n/100%100), n%100)
-	return append(dst, 'Z')
+	append2(append(dst, ':'), sec)
 }
 
 // append2 writes two digits.
-func append2(dst []byte, n int) []byte { return append(dst, byte('0'+n/10), byte('0'+n%10)) }
+func append2(dst []byte, n int) []byte { return append(dst, digits[n*2], digits[n*2+1]) }
+
+// digits has every number below 100.
+const digits = "00010203040506070809" + "10111213141516171819" + "20212223242526272829" + "30313233343536373839" +
+	"40414243444546474849" + "50515253545556575859" + "60616263646566676869" + "70717273747576777879" +
+	"80818283848586878889" + "90919293949596979899"

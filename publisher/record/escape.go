@@ -143,6 +143,35 @@ func AppendString(dst, text []byte) []byte {
 
 // appendText appends s as the inside of a JSON string.
 func appendText(dst, s []byte) []byte {
+	n := len(s)
+	if n < 8 {
+		for _, c := range s {
+			if !asciiSafe(c) {
+				return appendSlowly(dst, s)
+			}
+		}
+		return append(dst, s...)
+	}
+	if cap(dst)-len(dst) >= n {
+		// Nearly every text is safe: it is copied while it is looked at, and what was
+		// copied of one that is not is written again.
+		out := dst[len(dst) : len(dst)+n]
+		bad := uint64(0)
+		for i := 0; i+8 < n; i += 8 {
+			w := binary.LittleEndian.Uint64(s[i:])
+			binary.LittleEndian.PutUint64(out[i:], w)
+			bad |= unsafe8(w)
+		}
+		w := binary.LittleEndian.Uint64(s[n-8:])
+		binary.LittleEndian.PutUint64(out[n-8:], w)
+		if bad|unsafe8(w) == 0 {
+			return dst[:len(dst)+n]
+		}
+	}
+	return appendSlowly(dst, s)
+}
+
+func appendSlowly(dst, s []byte) []byte {
 	for {
 		n := safeRun(s)
 		dst = append(dst, s[:n]...)
