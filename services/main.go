@@ -21,7 +21,7 @@ import (
 // It is told by EARSHOT_* variables and by the file that EARSHOT_CONFIG names, with the
 // settings of "earshot service": EARSHOT_HTTP_LISTEN, EARSHOT_FEED_RECORD and so on.
 // Flags are left to the program. As there, its feeds are on ports 4444 to 4446 of
-// loopback, "none" is no feed, and its journal is below the folder data.
+// loopback, "none" is no feed, and its journal and its own files are below the folder data.
 func Main(s *Service) int { return run(context.Background(), s, os.Environ(), os.Stderr) }
 
 // run is Main without the process.
@@ -48,7 +48,7 @@ func run(ctx context.Context, s *Service, environ []string, stderr io.Writer) in
 // load reads the settings of a service. The gateway's parts of the file, which one file
 // for all roles has, are passed over.
 func load(name string, environ []string, stderr io.Writer) (o Options, err error) {
-	set, err := config.New(config.Settings(), "upstreams", "routes")
+	set, err := config.New(config.Settings(), "upstreams", "routes", "compositions", "client-idle")
 	if err != nil {
 		return o, err
 	}
@@ -61,6 +61,7 @@ func load(name string, environ []string, stderr io.Writer) (o Options, err error
 	}
 	o.Listen = v.Listen("http.listen", "port")
 	o.Admin, o.AdminToken, o.AdminPrivate = v.String("admin.listen"), v.String("admin.token"), v.Bool("admin.private")
+	o.Handler.Data = filepath.Join(v.String("data"), "services", name)
 	o.Publisher = publisherOptions(name, v)
 	o.Recorder, err = recorderOptions(v)
 	return o, errors.Join(err, v.Err())

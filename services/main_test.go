@@ -66,6 +66,9 @@ func TestLoad(t *testing.T) {
 	if o.Listen != "127.0.0.1:8081" || o.Admin != "127.0.0.1:0" || o.AdminToken != "0123456789abcdef" || !o.AdminPrivate {
 		t.Errorf("addresses are %+v", o)
 	}
+	if want := filepath.Join("there", "services", "test"); o.Handler.Data != want {
+		t.Errorf("the service's own folder is %s, want %s", o.Handler.Data, want)
+	}
 	wantPublisher := publisher.Options{
 		Dir: filepath.Join("there", "journals", "test"), Record: "tcp://127.0.0.1:4455", Peers: 3,
 		Sync: journal.SyncAlways, SyncEvery: 2 * time.Second, Wait: 3 * time.Second,

@@ -25,6 +25,10 @@ type Router struct {
 	gin.IRouter
 	huma.API
 
+	// Data is the folder for files of the service's own, which makes it if it needs it;
+	// "" if there is none, and it keeps nothing.
+	Data string
+
 	adapter *adapter
 }
 
@@ -34,7 +38,7 @@ func newRouter(engine *gin.Engine, name string, o HandlerOptions, aliases map[st
 	config.CreateHooks = nil // they would add "$schema" to each answer
 	config.Transformers = []huma.Transformer{discreet(o.Logger)}
 	a := &adapter{Handler: engine, router: engine, aliases: aliases}
-	return &Router{IRouter: engine, API: huma.NewAPI(config, a), adapter: a}
+	return &Router{IRouter: engine, API: huma.NewAPI(config, a), Data: o.Data, adapter: a}
 }
 
 // Operation answers op with a gin handler and puts it into the OpenAPI document. The

@@ -46,6 +46,7 @@ type HandlerOptions struct {
 	Ready   func(context.Context) error // why /readyz should say no; default: always ready
 	Observe func(Observation)           // gets each answer of a route, for metrics; default none
 	Version string                      // of the service, for its OpenAPI document; default "0.0.0"
+	Data    string                      // folder for what the service keeps, as Router.Data; default none
 }
 
 // Observation is one answer. No client can make more of them differ than there are

@@ -179,6 +179,16 @@ func TestReady(t *testing.T) {
 	}
 }
 
+func TestData(t *testing.T) {
+	for _, want := range []string{"", "data/services/test"} {
+		got := "not told"
+		s := services.New("test", func(r *services.Router) { got = r.Data })
+		if _, err := s.Handler(services.HandlerOptions{Data: want}); err != nil || got != want {
+			t.Errorf("Router.Data = %q with %v, want %q", got, err, want)
+		}
+	}
+}
+
 func TestHandlerRefuses(t *testing.T) {
 	get := func(path string) func(*services.Router) {
 		return func(r *services.Router) { r.GET(path, func(*gin.Context) {}) }
