@@ -2,9 +2,11 @@ package publisher
 
 import (
 	"fmt"
+	"log/slog"
 	"path/filepath"
 
 	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/publisher/record"
 )
 
 // adopted is a journal that a process of the same role has left. It is served under its
@@ -41,15 +43,23 @@ func (p *Publisher) adopt() {
 }
 
 func (p *Publisher) openAdopted(c *journal.Claim) (*adopted, error) {
-	log, err := journal.Open(c.Dir, journal.Options{ReadOnly: true, Logger: p.o.Logger})
+	a, cursors, err := openLeft(c, p.o.Logger)
+	if err == nil {
+		p.commits.Merge(cursors)
+	}
+	return a, err
+}
+
+// openLeft opens a journal that a process has left, and the cursors in it.
+func openLeft(c *journal.Claim, logger *slog.Logger) (*adopted, *journal.Commits, error) {
+	log, err := journal.Open(c.Dir, journal.Options{ReadOnly: true, Logger: logger})
 	if err != nil {
-		return nil, fmt.Errorf("publisher: adopt: %w", err)
+		return nil, nil, fmt.Errorf("publisher: adopt: %w", err)
 	}
-	if _, err := journal.EndRuns(log, filepath.Join(c.Dir, "last")); err != nil {
-		return nil, fmt.Errorf("publisher: adopt: %w", err)
+	if _, err := journal.EndRuns(c.Dir, log); err != nil {
+		return nil, nil, fmt.Errorf("publisher: adopt: %w", err)
 	}
-	p.commits.Merge(journal.OpenCommits(filepath.Join(c.Dir, "cursors")))
-	return &adopted{claim: c, log: log}, nil
+	return &adopted{claim: c, log: log}, journal.OpenCommits(filepath.Join(c.Dir, "cursors")), nil
 }
 
 func (p *Publisher) adoptedBytes() (sum int64) {
@@ -69,7 +79,7 @@ func (p *Publisher) dropDrained() {
 	defer p.mu.Unlock()
 	kept := p.adopted[:0]
 	for _, a := range p.adopted {
-		missing := p.missing(a)
+		missing := a.missing(p.committed)
 		drop := missing == 0 || over > 0 && p.o.Policy == DropOldest
 		if !drop {
 			kept = append(kept, a)
@@ -89,12 +99,17 @@ func (p *Publisher) dropDrained() {
 	p.adopted = kept
 }
 
-// missing is how many of an adopted journal's records not every store has.
-func (p *Publisher) missing(a *adopted) (n uint64) {
+// missing is how many numbers of an adopted journal not every store has, those that were
+// given and are in no file among them: they are a gap, which a store has to note. While
+// there is no store, nobody has any.
+func (a *adopted) missing(committed func(record.Run) (next uint64, ok bool)) (n uint64) {
 	for _, c := range a.log.Runs() {
-		next, _ := p.committed(c.Run())
-		if next < c.Next {
-			n += c.Next - max(next, a.log.Oldest(c.Run()))
+		next, ok := committed(c.Run())
+		if !ok {
+			next = 0
+		}
+		if end := max(c.Next, c.Given+1); next < end {
+			n += end - max(next, a.log.Oldest(c.Run()))
 		}
 	}
 	return n

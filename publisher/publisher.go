@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -169,7 +170,9 @@ func (p *Publisher) Stream(service string) (*Stream, error) {
 	if !ValidService(service) {
 		return nil, fmt.Errorf("publisher: service %q: a name is 1 to 64 of a-z, 0-9 and -", service)
 	}
-	s, _ := p.streams.LoadOrStore(service, &Stream{p: p, s: p.writer.Stream(service), source: "/" + service})
+	made := &Stream{p: p, s: p.writer.Stream(service), source: "/" + service}
+	made.done = func() { made.s.Expect(-1) }
+	s, _ := p.streams.LoadOrStore(service, made)
 	return s.(*Stream), nil
 }
 
@@ -342,9 +345,15 @@ func (p *Publisher) committed(run record.Run) (uint64, bool) {
 func (p *Publisher) Offers() (offers []feed.Offer, roster uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	given := p.writer.Runs() // before those in files: one that comes into a file now is in both
 	offers = appendOffers(nil, p.log)
 	for i := range offers {
 		p.liven(&offers[i])
+	}
+	for _, c := range given {
+		if !slices.ContainsFunc(offers, func(o feed.Offer) bool { return o.Run == c.Run() }) {
+			offers = append(offers, feed.OfferOf(p.log, &c)) // the journal could not be written since the first record
+		}
 	}
 	for _, a := range p.adopted {
 		offers = appendOffers(offers, a.log)
@@ -357,9 +366,14 @@ func (p *Publisher) Offer(run record.Run) (feed.Offer, bool) {
 	log := p.holder(run)
 	c, ok := log.Cursor(run)
 	if !ok {
+		for _, c := range p.writer.Runs() {
+			if c.Run() == run {
+				return feed.OfferOf(p.log, &c), true
+			}
+		}
 		return feed.Offer{}, false
 	}
-	o := offer(log, &c)
+	o := feed.OfferOf(log, &c)
 	if log == p.log {
 		p.liven(&o)
 	}
@@ -398,14 +412,7 @@ func (p *Publisher) liven(o *feed.Offer) {
 
 func appendOffers(dst []feed.Offer, log *journal.Log) []feed.Offer {
 	for _, c := range log.Runs() {
-		dst = append(dst, offer(log, &c))
+		dst = append(dst, feed.OfferOf(log, &c))
 	}
 	return dst
-}
-
-func offer(log *journal.Log, c *journal.Cursor) feed.Offer {
-	return feed.Offer{
-		Stream: c.Stream, EpochS: c.Epoch.String(), Run: c.Run(), Service: c.Service,
-		Oldest: log.Oldest(c.Run()), Last: c.Next - 1, Given: c.Given, Ended: c.Ended,
-	}
 }

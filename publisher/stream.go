@@ -16,6 +16,7 @@ type Stream struct {
 	p      *Publisher
 	s      *journal.Stream
 	source string
+	done   func() // one less is expected
 }
 
 // Service is the service's name.
@@ -92,8 +93,9 @@ func (s *Stream) number(rs []*record.Record, encoded [][]byte) error {
 // room back, after Publish. ErrFull: there is none, and the request has to be refused.
 func (s *Stream) Reserve(ctx context.Context) (release func(), err error) {
 	p := s.p
+	s.s.Expect(1)
 	if p.o.Policy == DropOldest {
-		return func() {}, nil
+		return s.done, nil
 	}
 	deadline := time.Now()
 	if p.o.Policy == Block {
@@ -102,15 +104,17 @@ func (s *Stream) Reserve(ctx context.Context) (release func(), err error) {
 	for !p.reserve() {
 		wait := min(time.Until(deadline), 20*time.Millisecond)
 		if wait <= 0 {
+			s.done()
 			return nil, fmt.Errorf("publisher: %s: %w", s.Service(), ErrFull)
 		}
 		select {
 		case <-ctx.Done():
+			s.done()
 			return nil, fmt.Errorf("publisher: %s: %w", s.Service(), errors.Join(ErrFull, ctx.Err()))
 		case <-time.After(wait):
 		}
 	}
-	return func() { p.reserved.Add(-reserveFor) }, nil
+	return func() { p.reserved.Add(-reserveFor); s.done() }, nil
 }
 
 func (p *Publisher) reserve() bool {

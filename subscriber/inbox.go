@@ -7,7 +7,11 @@ import (
 	"github.com/earshot-mq/earshot/internal/feed"
 )
 
-const eventPlain = feed.EventKind(100)
+// The kinds of events beside package feed's.
+const (
+	eventPlain = feed.EventKind(100) + iota // a message of a foreign socket
+	eventGone                               // From is not followed any more
+)
 
 // event is what a publisher's Follower or a plain socket heard.
 type event struct {
@@ -65,8 +69,11 @@ func (b *inbox) take() []event {
 	return items
 }
 
-// done gives the slice of take back.
+// done gives the slice of take back, and the rooms of its events.
 func (b *inbox) done(items []event) {
+	for i := range items {
+		items[i].Room.Free()
+	}
 	clear(items)
 	b.mu.Lock()
 	defer b.mu.Unlock()

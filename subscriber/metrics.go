@@ -5,7 +5,7 @@ import "github.com/earshot-mq/earshot/internal/metric"
 // Metrics is what an operator has to know of the store and of what it follows.
 func (s *Subscriber) Metrics() []metric.Metric {
 	st := &s.Stats
-	return []metric.Metric{
+	all := []metric.Metric{
 		metric.Total("earshot_store_records_total", "Records stored.", &st.Records),
 		metric.Total("earshot_store_batches_total", "Batches stored.", &st.Batches),
 		metric.Total("earshot_store_bytes_total", "Bytes stored.", &st.Bytes),
@@ -23,4 +23,8 @@ func (s *Subscriber) Metrics() []metric.Metric {
 		metric.Total("earshot_store_plain_messages_total", "Messages of foreign PUB sockets.", &st.Plain),
 		metric.Gauge("earshot_publishers_heard", "Publishers heard within the last three seconds.", st.Sources.Load),
 	}
+	if s.hub != nil {
+		all = append(all, s.hub.server.Metrics()...)
+	}
+	return all
 }

@@ -43,6 +43,10 @@ type Options struct {
 	Advertise string        // replay's endpoint, if it is not the feed's host with the port that HEAD tells
 	Plain     []string      // foreign PUB sockets to log
 	Services  []string      // names of services; none means all
+	Text      string        // endpoint of a text feed that publishes again what is stored; empty: none
+	Record    string        // endpoint of a record feed that does; empty: none
+	Replay    string        // endpoint of a replay of the store; empty: none
+	Peers     int           // followers that the memory of these feeds is planned for; default 20
 	Name      string        // for people; default is the store's id
 	FromNow   bool          // begin new runs at their end, not at the oldest record that is there
 	SyncEvery time.Duration // of the store; default 100 ms
@@ -63,23 +67,33 @@ type Stats struct {
 	Sources                  atomic.Int64  // now: publishers heard
 }
 
-func (s *Stats) note(e *journal.Entry) {
-	s.Records.Add(e.Last - e.First + 1)
-	s.Batches.Add(1)
+// stored counts an entry that is in the store.
+func (s *Stats) stored(e *journal.Entry) {
+	n := e.Last - e.First + 1
 	s.Bytes.Add(uint64(len(e.Raw)))
+	if e.Kind == journal.KindGap {
+		s.Gaps.Add(1)
+		s.Lost.Add(n)
+		return
+	}
+	s.Batches.Add(1)
+	s.Records.Add(n)
 }
 
 // Subscriber is one store and the publishers that it follows.
 type Subscriber struct {
-	o         Options
-	store     *store.Store
-	followers []*feed.Follower
-	plain     []*plain
-	Stats     Stats
+	o       Options
+	store   *store.Store
+	sources *sources
+	plain   []*plain
+	hub     *hub // or nil
+	ran     bool
+	Stats   Stats
 
 	inbox   *inbox
 	tracker *tracker
-	full    time.Time // the store can't be written: not before
+	wrote   chan struct{} // something is to be synced or committed
+	full    time.Time     // the store can't be written: not before
 
 	mu    sync.Mutex
 	dirty map[record.Run]bool // appended to since the last commit
@@ -88,7 +102,9 @@ type Subscriber struct {
 const (
 	inboxLive   = 64 << 20
 	commitEvery = time.Second
+	retainEvery = time.Second
 	fullRetry   = time.Second
+	leastPeers  = 16 // publishers that the memory is planned for at least
 )
 
 // New makes a Subscriber of an open store, which stays its owner's to close.
@@ -102,17 +118,18 @@ func New(ctx *zmq.Context, st *store.Store, o Options) (*Subscriber, error) {
 	if o.Name == "" {
 		o.Name = st.ID()
 	}
-	s := &Subscriber{o: o, store: st, inbox: newInbox(inboxLive), dirty: map[record.Run]bool{}}
-	s.tracker = newTracker(st, o.FromNow, &s.Stats, o.Logger)
-	for _, endpoint := range o.Connect {
-		f, err := feed.NewFollower(ctx, feed.FollowerOptions{
-			Endpoint: endpoint, Advertised: o.Advertise, Store: st.ID(),
-			Name: o.Name, Services: o.Services, Peers: len(o.Connect), Sink: s.inbox.put, Logger: o.Logger,
+	s := &Subscriber{o: o, store: st, inbox: newInbox(inboxLive), wrote: make(chan struct{}, 1), dirty: map[record.Run]bool{}}
+	s.tracker = newTracker(st, o.FromNow, &s.Stats)
+	follow := func(endpoint string) (*feed.Follower, error) {
+		return feed.NewFollower(ctx, feed.FollowerOptions{
+			Endpoint: endpoint, Advertised: o.Advertise, Store: st.ID(), Name: o.Name, Services: o.Services,
+			Peers: max(len(o.Connect), leastPeers), Sink: s.inbox.put, Logger: o.Logger,
 		})
-		if err != nil {
-			return nil, fmt.Errorf("subscriber: %w", err)
-		}
-		s.followers = append(s.followers, f)
+	}
+	var err error
+	s.sources, err = newSources(&s.o, follow, func(f *feed.Follower) { s.inbox.put(feed.Event{Kind: eventGone, From: f}) })
+	if err != nil {
+		return nil, err
 	}
 	for _, endpoint := range o.Plain {
 		p, err := newPlain(ctx, endpoint, st.ID(), s.inbox)
@@ -121,20 +138,42 @@ func New(ctx *zmq.Context, st *store.Store, o Options) (*Subscriber, error) {
 		}
 		s.plain = append(s.plain, p)
 	}
+	if s.hub, err = newHub(ctx, st, &s.o, s.Stats.Full.Load); err != nil {
+		return nil, err
+	}
 	return s, nil
+}
+
+// Endpoints is where the feeds and replay are bound, with the ports that they really got.
+func (s *Subscriber) Endpoints() (text, rec, replay string) {
+	if s.hub == nil {
+		return "", "", ""
+	}
+	return s.hub.server.Endpoints()
+}
+
+// Close gives up what New took, for a Subscriber that was not run; after Run it does
+// nothing.
+func (s *Subscriber) Close() error {
+	if s.hub == nil || s.ran {
+		return nil
+	}
+	return s.hub.server.Close()
 }
 
 // Run follows until ctx is done, then stores what came, syncs and commits.
 func (s *Subscriber) Run(ctx context.Context) error {
 	followCtx, stopFollowing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopFollowing()
+	s.ran = true
 	var sockets sync.WaitGroup
-	errs := make(chan error, len(s.followers)+len(s.plain)+1)
-	for _, f := range s.followers {
-		sockets.Go(func() { errs <- f.Run(followCtx) })
-	}
+	errs := make(chan error, len(s.plain)+1)
+	sockets.Go(func() { s.sources.serve(followCtx) })
 	for _, p := range s.plain {
 		sockets.Go(func() { errs <- p.run(followCtx) })
+	}
+	if s.hub != nil {
+		sockets.Go(func() { s.hub.run(followCtx, &s.o) })
 	}
 	stop := make(chan struct{})
 	var syncer sync.WaitGroup
@@ -143,11 +182,19 @@ func (s *Subscriber) Run(ctx context.Context) error {
 	close(stop)
 	syncer.Wait()
 	s.sync(true) // the followers say the last commit when they stop
+	if s.hub != nil {
+		s.hub.server.Ended()
+	}
 	stopFollowing()
 	sockets.Wait()
 	close(errs)
 	for e := range errs {
 		err = errors.Join(err, e)
+	}
+	select {
+	case e := <-s.sources.err:
+		err = errors.Join(err, e)
+	default:
 	}
 	return err
 }
@@ -165,10 +212,12 @@ func (s *Subscriber) write(ctx context.Context, errs <-chan error) error {
 			if err != nil {
 				return err
 			}
+		case err := <-s.sources.err:
+			return err
 		case <-s.inbox.wake:
 		case now := <-tick.C:
 			s.Stats.Stranded.Store(s.tracker.tick(now))
-			s.heardNow(now)
+			s.Stats.Sources.Store(s.sources.heard(now))
 		}
 		s.step(time.Now())
 	}
@@ -188,16 +237,6 @@ func (s *Subscriber) State() (string, error) {
 	return "ok", nil
 }
 
-func (s *Subscriber) heardNow(now time.Time) {
-	n := int64(0)
-	for _, f := range s.followers {
-		if now.UnixNano()-f.Stats.Heard.Load() < int64(3*time.Second) {
-			n++
-		}
-	}
-	s.Stats.Sources.Store(n)
-}
-
 // step handles what waits in the inbox.
 func (s *Subscriber) step(now time.Time) {
 	if !s.full.IsZero() {
@@ -212,8 +251,8 @@ func (s *Subscriber) step(now time.Time) {
 	for i := range events {
 		s.handle(&events[i], now)
 	}
-	s.inbox.done(events)
 	s.append(now)
+	s.inbox.done(events)
 }
 
 // drain forgets batches while the store can't be written, but not what publishers tell
@@ -222,7 +261,7 @@ func (s *Subscriber) drain(now time.Time) {
 	events := s.inbox.take()
 	for i := range events {
 		switch ev := &events[i]; ev.Kind {
-		case feed.EventReset, feed.EventSilent:
+		case feed.EventReset, feed.EventSilent, eventGone:
 			s.handle(ev, now)
 		case feed.EventHead, feed.EventWelcome:
 			s.handle(ev, now)
@@ -250,6 +289,8 @@ func (s *Subscriber) handle(ev *event, now time.Time) {
 		t.reset(ev.From)
 	case feed.EventSilent:
 		t.silent(ev.From, now)
+	case eventGone:
+		t.forget(ev.From, now)
 	case eventPlain:
 		s.Stats.Plain.Add(1)
 		t.out = append(t.out, ev.plain.entry(s.store, ev.frames, now))
@@ -269,6 +310,7 @@ func (s *Subscriber) welcomed(offers []feed.Offer, now time.Time) {
 			s.store.End(o.Run, o.Given)
 		}
 	}
+	s.toSync()
 }
 
 func (s *Subscriber) append(now time.Time) {
@@ -288,30 +330,62 @@ func (s *Subscriber) append(now time.Time) {
 	if s.Stats.Full.Swap(false) {
 		s.o.Logger.Warn("store is written again")
 	}
+	for i := range out {
+		e := &out[i]
+		if s.Stats.stored(e); e.Kind == journal.KindGap {
+			s.o.Logger.Warn("records lost", "service", e.Service, "stream", e.Run.Stream, "epoch", e.Run.Epoch.String(),
+				"first", e.First, "last", e.Last, "lost", e.Last-e.First+1, "reason", e.Reason)
+		}
+	}
+	if s.hub != nil {
+		s.hub.server.Hand(out)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range out {
 		s.dirty[out[i].Run] = true
 	}
+	s.toSync()
 }
 
-// syncLoop fsyncs the store and commits what that covers.
+func (s *Subscriber) toSync() {
+	select {
+	case s.wrote <- struct{}{}:
+	default:
+	}
+}
+
+// syncLoop fsyncs the store and commits what that covers. It sleeps while nothing is
+// stored.
 func (s *Subscriber) syncLoop(stop <-chan struct{}) {
-	tick := time.NewTicker(s.o.SyncEvery)
-	defer tick.Stop()
+	pause := time.NewTimer(s.o.SyncEvery)
+	defer pause.Stop()
+	keep := time.NewTicker(retainEvery)
+	defer keep.Stop()
 	began := time.Now()
 	last := began
 	for {
 		select {
 		case <-stop:
 			return
-		case now := <-tick.C:
-			commit := now.Sub(last) >= commitEvery
-			s.sync(commit)
-			if commit {
-				last = now
-				s.retain(began, now)
-			}
+		case now := <-keep.C:
+			s.retain(began, now)
+			continue
+		case <-s.wrote:
+		}
+		pause.Reset(s.o.SyncEvery)
+		select {
+		case <-stop:
+			return
+		case <-pause.C:
+		}
+		now := time.Now()
+		commit := now.Sub(last) >= commitEvery
+		s.sync(commit)
+		if commit {
+			last = now
+		} else {
+			s.toSync() // what was synced is to be committed yet
 		}
 	}
 }
@@ -337,6 +411,7 @@ func (s *Subscriber) sync(commit bool) {
 		for run := range next {
 			s.dirty[run] = true
 		}
+		s.toSync()
 		return
 	}
 	if err := s.store.Ahead(); err != nil && !s.Stats.Full.Load() {
@@ -350,7 +425,7 @@ func (s *Subscriber) sync(commit bool) {
 		all = append(all, journal.StoreRun{Stream: run.Stream, Epoch: run.Epoch.String(), Next: n})
 	}
 	s.Stats.Commits.Add(1)
-	for _, f := range s.followers {
+	for _, f := range s.sources.all() {
 		f.Commit(all)
 	}
 }

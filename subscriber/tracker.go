@@ -2,7 +2,6 @@ package subscriber
 
 import (
 	"cmp"
-	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -41,7 +40,6 @@ const (
 type tracker struct {
 	store   cursors
 	fromNow bool // first contact with a run begins at what HEAD tells
-	log     *slog.Logger
 	runs    map[record.Run]*tracked
 	out     []journal.Entry // to be appended
 	repairs int
@@ -74,8 +72,8 @@ type source struct {
 	away                time.Time // silent since; zero while heard
 }
 
-func newTracker(store cursors, fromNow bool, stats *Stats, log *slog.Logger) *tracker {
-	return &tracker{store: store, fromNow: fromNow, runs: map[record.Run]*tracked{}, stats: stats, log: log}
+func newTracker(store cursors, fromNow bool, stats *Stats) *tracker {
+	return &tracker{store: store, fromNow: fromNow, runs: map[record.Run]*tracked{}, stats: stats}
 }
 
 // take gives the entries to be appended.
@@ -164,7 +162,6 @@ func (t *tracker) entry(p peer, e *journal.Entry, live bool, now time.Time) {
 		part.Service = r.service
 		t.out = append(t.out, part)
 		r.next, r.moved = e.Last+1, now
-		t.stats.note(&part)
 	default: // above: what is between is fetched
 		t.stats.Early.Add(e.Last - e.First + 1)
 		if src := r.sources[p]; src != nil && live {
@@ -263,12 +260,7 @@ func (t *tracker) gap(r *tracked, reason string, now time.Time) bool {
 	if to = max(to, r.shortTo()); !said || to < r.next {
 		return false
 	}
-	e := journal.NewGap(r.run, r.service, r.next, to, reason)
-	t.log.Warn("records lost", "service", r.service, "stream", r.run.Stream, "epoch", r.run.Epoch.String(),
-		"first", r.next, "last", to, "lost", to-r.next+1, "reason", reason)
-	t.out = append(t.out, e)
-	t.stats.Gaps.Add(1)
-	t.stats.Lost.Add(to - r.next + 1)
+	t.out = append(t.out, journal.NewGap(r.run, r.service, r.next, to, reason))
 	r.next, r.moved = to+1, now
 	return true
 }
@@ -344,6 +336,15 @@ func (t *tracker) reset(p peer) {
 			t.free(r)
 		}
 	}
+}
+
+// forget takes in that a peer is not followed any more.
+func (t *tracker) forget(p peer, now time.Time) {
+	t.reset(p)
+	for _, r := range t.runs {
+		delete(r.sources, p)
+	}
+	t.schedule(now)
 }
 
 // silent takes in that a peer is not heard any more.

@@ -2,7 +2,6 @@ package subscriber
 
 import (
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -45,7 +44,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	store := noCursors{}
-	return &bench{tracker: newTracker(store, false, &Stats{}, slog.New(slog.DiscardHandler)), t: t, now: time.Unix(1e9, 0), store: store}
+	return &bench{tracker: newTracker(store, false, &Stats{}), t: t, now: time.Unix(1e9, 0), store: store}
 }
 
 func offer(oldest, last uint64) []feed.Offer {

@@ -20,6 +20,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/earshot-mq/earshot/internal/journal"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
@@ -71,7 +73,9 @@ func identity(dir string) (string, error) {
 		return "", fmt.Errorf("store: %w", err)
 	}
 	id := journal.NewID()
-	if err := journal.WriteFile(path, []byte(id+"\n")); err != nil {
+	if err := journal.WriteFile(path, []byte(id+"\n")); errors.Is(err, unix.ENOSPC) {
+		return "", fmt.Errorf("store: %w; a new store needs some KiB", err)
+	} else if err != nil {
 		return "", fmt.Errorf("store: %w", err)
 	}
 	return id, nil

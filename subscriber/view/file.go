@@ -62,6 +62,7 @@ type File struct {
 	began  time.Time // of the file
 	next   uint64    // arrival after the last one rendered
 	buf    []byte    // rendered, not written
+	low    bool      // too little is free: nothing is rendered
 	torn   []byte    // the beginning of line next that a crash has left at the file's end
 	boot   string
 }
@@ -250,7 +251,7 @@ func (v *File) Run(ctx context.Context) (err error) {
 // show renders and writes what there is. What can't be written stays in memory, and
 // nothing more is read until it can: the store has it.
 func (v *File) show(r *journal.Reader) error {
-	if len(v.buf) > 0 {
+	if len(v.buf) > 0 || v.low {
 		return nil // paused
 	}
 	err := r.Read(func(e *journal.Entry, n uint64) error {
@@ -343,9 +344,13 @@ func (v *File) State() (string, error) {
 // housekeep writes what could not be written, makes room, leaves a file that is old or
 // long, and saves the view's place.
 func (v *File) housekeep() error {
-	if err := v.makeRoom(); err != nil {
+	err := v.makeRoom()
+	if v.low = err != nil; v.low {
 		v.pause(err)
 		return nil
+	}
+	if len(v.buf) == 0 {
+		v.pause(nil)
 	}
 	v.flush()
 	if inodeOf(v.o.Path) != v.inode { // somebody moved it away
