@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/earshot-mq/earshot/gateway/compose"
+	"github.com/earshot-mq/earshot/gateway/static"
 	"github.com/earshot-mq/earshot/gateway/upstream"
 	"github.com/earshot-mq/earshot/internal/config"
 )
@@ -32,6 +34,9 @@ func NewTable(c Config) (*Table, error) {
 		u := c.Upstreams[name]
 		errs = append(errs, config.At("upstreams."+name, errors.Join(u.Validate(), u.Timeouts.Validate())))
 	}
+	if c.Discover.Docker != nil {
+		errs = append(errs, config.At("discover.docker.agent", c.Discover.Docker.Validate()))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -48,11 +53,16 @@ func newTable(c *Config) (*Table, error) {
 		trusted:    slices.Clone(c.Trusted),
 		clientIdle: cmp.Or(c.ClientIdle, DefaultClientIdle),
 		upstreams:  map[string]target{},
+		pages:      map[string]*compose.Composition{},
+		docker:     c.Discover.Docker,
 		exact:      map[string]*node{}, wildcard: map[string]*node{}, anyHost: &node{},
 	}
 	errs := []error{config.At("client-idle", notNegative(c.ClientIdle))}
 	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
 		errs = append(errs, t.addUpstream(name, c.Upstreams[name]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Compositions)) {
+		errs = append(errs, t.addPages(name, c))
 	}
 	for i := range c.Routes {
 		errs = append(errs, config.At(fmt.Sprintf("routes[%d]", i), t.addRoute(i, &c.Routes[i], c)))
@@ -65,15 +75,23 @@ func (t *Table) addUpstream(name string, c UpstreamConfig) error {
 	if !isParameter(name) {
 		return config.At("upstreams", fmt.Errorf("the name %q is not made of letters, digits, - and _", name))
 	}
+	if c.Static != "" {
+		folder, err := static.New(c.Static)
+		t.upstreams[name] = target{folder: folder}
+		return config.At(at+".static", err)
+	}
 	d := c.Timeouts
 	u := target{
-		origin: c.URL,
+		origins: slices.Clone(c.origins()),
 		options: upstream.Options{
 			Dial: d.Dial, TLS: d.TLS, Header: d.Header, BodyIdle: d.BodyIdle, StreamIdle: d.StreamIdle,
-			MaxIdle: c.MaxIdle, Keep: c.Keep,
+			MaxIdle: c.MaxIdle, Keep: c.Keep, Balance: upstream.Balance(c.Balance), Resolve: c.Resolve,
 		},
 		stream: cmp.Or(d.StreamIdle, upstream.DefaultStreamIdle),
 		marked: c.Records != RecordsGateway, rewrite: c.Host == HostUpstream,
+	}
+	if c.Health != nil {
+		u.options.Health = upstream.Health(*c.Health)
 	}
 	if c.CA != "" {
 		b, err := os.ReadFile(c.CA)
@@ -82,7 +100,7 @@ func (t *Table) addUpstream(name string, c UpstreamConfig) error {
 		}
 		u.options.RootCAs = string(b)
 	}
-	if _, err := upstream.NewHTTP(name, u.origin, u.options); err != nil {
+	if _, err := upstream.NewHTTP(name, u.origins, u.options); err != nil {
 		return config.At(at+".ca", err) // all else is valid
 	}
 	t.upstreams[name] = u
@@ -90,21 +108,29 @@ func (t *Table) addUpstream(name string, c UpstreamConfig) error {
 }
 
 func (t *Table) addRoute(i int, c *RouteConfig, all *Config) error {
-	r := &Route{Name: fmt.Sprintf("routes[%d]", i), Path: c.Path, Upstream: c.Upstream, index: i}
+	r := &Route{Name: fmt.Sprintf("routes[%d]", i), Path: c.Path, Upstream: c.Upstream, Compose: c.Compose, index: i}
 	t.routes = append(t.routes, r)
-	steps := []error{
-		config.At("host", r.setHost(c.Host)),
-		r.setPath(c),
-		r.setMethods(c.Methods),
-		r.setUpstream(c, all),
-	}
-	if err := errors.Join(steps...); err != nil {
+	if err := r.set(c, t.pages, all); err != nil {
 		return err
 	}
 	if other := t.add(r); other != nil {
 		return fmt.Errorf("%q takes the same requests as %s, %q", r, other.Name, other)
 	}
 	return nil
+}
+
+// set understands what the configuration says of a route.
+func (r *Route) set(c *RouteConfig, pages map[string]*compose.Composition, all *Config) error {
+	steps := []error{
+		config.At("host", r.setHost(c.Host)),
+		r.setPath(c),
+		r.setMethods(c.Methods),
+		r.setUpstream(c, all),
+	}
+	if c.Compose != "" {
+		steps[len(steps)-1] = r.setPage(c, pages, all)
+	}
+	return errors.Join(steps...)
 }
 
 func (r *Route) setHost(s string) (err error) {
@@ -158,13 +184,21 @@ func (r *Route) setMethods(methods []string) error {
 }
 
 func (r *Route) setUpstream(c *RouteConfig, all *Config) error {
+	if c.View != "" {
+		return config.At("view", errors.New(`is for "compose"`))
+	}
 	if c.Upstream == "" {
-		return errors.New(`has no "upstream"`)
+		return errors.New(`has no "upstream" and no "compose"`)
 	}
 	u, ok := all.Upstreams[c.Upstream]
 	if !ok {
 		known := slices.Sorted(maps.Keys(all.Upstreams))
 		return config.At("upstream", config.Unknown("upstream", c.Upstream, known))
+	}
+	if u.Static != "" {
+		if err := r.setFolder(c); err != nil {
+			return err
+		}
 	}
 	r.total = cmp.Or(c.Timeout, u.Timeouts.Total, DefaultTotal)
 	body := u.Body

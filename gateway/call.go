@@ -15,6 +15,8 @@ import (
 	"github.com/earshot-mq/earshot/publisher"
 )
 
+const emptySegment = "the path has an empty segment where another path begins"
+
 // maxFields is how many header fields a request may have.
 const maxFields = 100
 
@@ -57,8 +59,20 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c.route, c.target = m.Route, c.now.table.upstreams[m.Route.Upstream]
 	c.exchange.SetRoute(m.Route.Pattern())
+	if c.route.view != nil {
+		c.compose()
+		return
+	}
 	c.exchange.SetUpstream(m.Route.Upstream)
-	c.forward()
+	path, ok := cutSegments(r.URL.EscapedPath(), c.route.strip)
+	switch {
+	case !ok:
+		c.refuse(http.StatusBadRequest, emptySegment, "", nil)
+	case c.target.folder != nil:
+		c.file(path)
+	default:
+		c.forward(path)
+	}
 }
 
 // identify takes the recorder's request id, or without a recorder that of a trusted
@@ -79,34 +93,39 @@ func isRequestID(s string) bool {
 
 // admit refuses what is never passed on.
 func (c *call) admit() bool {
-	fields := 0
-	for _, v := range c.r.Header {
-		fields += len(v)
-	}
-	why := ambiguous(c.r)
-	switch {
-	case c.r.Method == http.MethodConnect:
-		c.w.Header()["Connection"] = []string{"close"}
-		c.refuse(http.StatusNotImplemented, "CONNECT is not supported", "", nil)
-	case why != "":
-		c.refuse(http.StatusBadRequest, why, "", nil)
-	case fields > maxFields:
-		c.refuse(http.StatusRequestHeaderFieldsTooLarge, "the request has more than 100 header fields", "", nil)
-	case passes(c.r.Header) >= maxPasses:
-		c.refuse(http.StatusLoopDetected, "the request has come by here too often", "", nil)
-	default:
+	status, why := objection(c.r)
+	if status == 0 {
 		return true
 	}
+	if c.r.Method == http.MethodConnect {
+		c.w.Header()["Connection"] = []string{"close"}
+	}
+	c.refuse(status, why, "", nil)
 	return false
 }
 
-// forward asks the upstream and passes on what it answers.
-func (c *call) forward() {
-	path, ok := cutSegments(c.r.URL.EscapedPath(), c.route.strip)
-	if !ok {
-		c.refuse(http.StatusBadRequest, "the path has an empty segment where another path begins", "", nil)
-		return
+// objection says why a request is never passed on; 0 if it may be.
+func objection(r *http.Request) (status int, why string) {
+	fields := 0
+	for _, v := range r.Header {
+		fields += len(v)
 	}
+	why = ambiguous(r)
+	switch {
+	case r.Method == http.MethodConnect:
+		return http.StatusNotImplemented, "CONNECT is not supported"
+	case why != "":
+		return http.StatusBadRequest, why
+	case fields > maxFields:
+		return http.StatusRequestHeaderFieldsTooLarge, "the request has more than 100 header fields"
+	case passes(r.Header) >= maxPasses:
+		return http.StatusLoopDetected, "the request has come by here too often"
+	}
+	return 0, ""
+}
+
+// forward asks the upstream for a path and passes on what it answers.
+func (c *call) forward(path string) {
 	ctx, cancel := context.WithCancelCause(c.r.Context())
 	defer cancel(nil)
 	total := time.AfterFunc(c.route.total, func() {
@@ -118,7 +137,7 @@ func (c *call) forward() {
 	defer c.over()
 
 	b := c.now.backends[c.route.Upstream]
-	answer, err := b.Do(c.request(ctx, path, b.Origin()), c.inform)
+	answer, err := b.Do(c.request(ctx, path), c.inform)
 	c.finalize()
 	if err != nil {
 		c.fail(err)
@@ -135,12 +154,18 @@ func (c *call) forward() {
 	c.relay(answer)
 }
 
-// request is what the upstream is asked.
-func (c *call) request(ctx context.Context, rawPath, origin string) *http.Request {
+// header is what every upstream gets.
+func (c *call) header() http.Header {
 	h := upstreamHeader(c.r.Header, c.trusted)
 	addForwarded(h, c.r, c.peer)
 	addVia(h, c.r)
 	h["X-Request-Id"] = []string{c.id}
+	return h
+}
+
+// request is what the upstream is asked.
+func (c *call) request(ctx context.Context, rawPath string) *http.Request {
+	h := c.header()
 	if c.route.strip > 0 {
 		h["X-Forwarded-Prefix"] = []string{strings.TrimSuffix(strings.TrimSuffix(c.r.URL.EscapedPath(), rawPath), "/")}
 	}
@@ -155,7 +180,7 @@ func (c *call) request(ctx context.Context, rawPath, origin string) *http.Reques
 	// The path was taken from a URL, so it can be read as one.
 	out.URL.Path, _ = url.PathUnescape(rawPath)
 	if c.target.rewrite {
-		out.Host = origin
+		out.Host = "" // its own
 	}
 	if c.r.ContentLength != 0 && c.r.Body != nil {
 		c.body = newRequestBody(c)

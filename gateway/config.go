@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
 	"time"
 
+	"github.com/earshot-mq/earshot/gateway/compose"
 	"github.com/earshot-mq/earshot/gateway/upstream"
 	"github.com/earshot-mq/earshot/internal/config"
 	"github.com/earshot-mq/earshot/publisher/record"
@@ -23,11 +25,50 @@ type Config struct {
 	// Upstreams are the services by their names.
 	Upstreams map[string]UpstreamConfig `yaml:"upstreams"`
 	Routes    []RouteConfig             `yaml:"routes"`
+	// Compositions are pages made of the answers of many upstreams, by their names.
+	Compositions map[string]compose.Config `yaml:"compositions"`
+	// Discover finds further upstreams and routes.
+	Discover DiscoverConfig `yaml:"discover"`
+}
+
+// DiscoverConfig says where upstreams and routes are found beside those of the file.
+type DiscoverConfig struct {
+	Docker *DockerConfig `yaml:"docker"` // in the labels of containers; default not
+}
+
+// DockerConfig says where an agent tells of containers.
+type DockerConfig struct {
+	Agent string `yaml:"agent"` // http://host:port
+	// Network is the one in which the gateway reaches the containers: its name, or the
+	// name that Compose puts its project's before. Default: each is in one only.
+	Network string `yaml:"network"`
+}
+
+// Validate says what is wrong with the agent's URL.
+func (c *DockerConfig) Validate() error {
+	u, err := upstream.ParseOrigin(c.Agent)
+	if err == nil && u.Scheme != "http" {
+		err = fmt.Errorf("want http://host:port, got %q", c.Agent)
+	}
+	return err
 }
 
 // UpstreamConfig is one upstream.
 type UpstreamConfig struct {
-	URL string `yaml:"url"` // http://host:port or https://host:port
+	// URL is http://host:port or https://host:port. A host name stands for all its
+	// addresses, each a replica; they are asked for again and again.
+	URL string `yaml:"url"`
+	// URLs are several of them, instead of URL.
+	URLs []string `yaml:"urls"`
+	// Static is a folder whose files are the answers, instead of URL; a relative one is
+	// below the working directory. Of all that follows only Body is for it.
+	Static string `yaml:"static"`
+	// Balance says which replica is asked.
+	Balance Balance       `yaml:"balance"`
+	Resolve time.Duration `yaml:"resolve"` // between two lookups of a host name; default 5 s
+	// Health is the question whether a replica is ready. Default: none is asked, and what
+	// requests meet is all that is known.
+	Health *HealthConfig `yaml:"health"`
 	// Records says who records this upstream's answers.
 	Records Records `yaml:"records"`
 	// Body is how much of an answer's body the gateway's own record has. Default none:
@@ -43,10 +84,17 @@ type UpstreamConfig struct {
 	CA   string        `yaml:"ca"` // file of certificates (PEM) that are trusted instead of the system's
 }
 
+// HealthConfig is the question whether a replica is ready.
+type HealthConfig struct {
+	Path    string        `yaml:"path"`    // /readyz; a status below 400 is a yes
+	Every   time.Duration `yaml:"every"`   // between two questions; default 5 s
+	Timeout time.Duration `yaml:"timeout"` // of an answer; default 2 s
+}
+
 // TimeoutsConfig has a limit for each stage of an exchange. Zero is the default; there
 // is no way to wait for ever.
 type TimeoutsConfig struct {
-	Dial       time.Duration `yaml:"dial"`            // name and connection; default 3 s
+	Dial       time.Duration `yaml:"dial"`            // name and connection; default 3 s, a connection 1 s while another replica is in
 	TLS        time.Duration `yaml:"tls"`             // handshake; default 5 s
 	Header     time.Duration `yaml:"response-header"` // from the end of the request to the answer's header; default 30 s
 	BodyIdle   time.Duration `yaml:"body-idle"`       // between two pieces of a body, either way; default 1 min
@@ -61,12 +109,14 @@ const (
 	DefaultClientIdle = time.Minute
 )
 
-// RouteConfig leads requests to an upstream.
+// RouteConfig leads requests to an upstream, or to a view of a composition.
 type RouteConfig struct {
 	Host     string   `yaml:"host"`    // exact, or *.example.com; default any
 	Path     string   `yaml:"path"`    // /x, /x/{id}, /x/*
 	Methods  []string `yaml:"methods"` // default all but CONNECT and TRACE
 	Upstream string   `yaml:"upstream"`
+	Compose  string   `yaml:"compose"` // a composition, instead of an upstream; GET and HEAD
+	View     string   `yaml:"view"`    // of the composition; default its only one
 	// StripPrefix is the beginning of Path that the upstream does not see; it is told in
 	// X-Forwarded-Prefix.
 	StripPrefix string        `yaml:"strip-prefix"`
@@ -103,6 +153,21 @@ func (h *Host) UnmarshalText(b []byte) error {
 	return oneOf((*string)(h), string(b), string(HostClient), string(HostUpstream))
 }
 
+// Balance says which replica is asked.
+type Balance string
+
+// BalanceTwoChoices takes two at random and of these the one with fewer requests in
+// flight; BalanceRoundRobin one after the other.
+const (
+	BalanceTwoChoices Balance = "p2c" // default
+	BalanceRoundRobin Balance = "round-robin"
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (b *Balance) UnmarshalText(text []byte) error {
+	return oneOf((*string)(b), string(text), string(BalanceTwoChoices), string(BalanceRoundRobin))
+}
+
 func oneOf(into *string, s string, known ...string) error {
 	if !slices.Contains(known, s) {
 		return config.Unknown("value", s, known)
@@ -121,10 +186,24 @@ func (c *Config) Validate() error {
 func (c *UpstreamConfig) Validate() error {
 	var errs []error
 	fail := func(at string, err error) { errs = append(errs, config.At(at, err)) }
-	if c.URL == "" {
-		errs = append(errs, errors.New(`has no "url"`))
-	} else if _, err := upstream.ParseOrigin(c.URL); err != nil {
-		fail("url", err)
+	switch {
+	case c.Static != "":
+		return errors.Join(c.checkStatic(), config.At("body", checkBody(c.Body)))
+	case c.URL == "" && len(c.URLs) == 0:
+		errs = append(errs, errors.New(`has no "url", no "urls" and no "static"`))
+	case c.URL != "" && len(c.URLs) > 0:
+		fail("urls", errors.New(`there is "url" too; one of them is enough`))
+	}
+	for i, origin := range c.origins() {
+		at := "url"
+		if len(c.URLs) > 0 {
+			at = fmt.Sprintf("urls[%d]", i)
+		}
+		if _, err := upstream.ParseOrigin(origin); err != nil {
+			fail(at, err)
+		} else if slices.Contains(c.URLs[:max(0, min(i, len(c.URLs)))], origin) {
+			fail(at, fmt.Errorf("%s is there twice", origin))
+		}
 	}
 	// Values that were not decoded are judged too.
 	if c.Records != "" {
@@ -133,12 +212,62 @@ func (c *UpstreamConfig) Validate() error {
 	if c.Host != "" {
 		fail("host", new(Host).UnmarshalText([]byte(c.Host)))
 	}
+	if c.Balance != "" {
+		fail("balance", new(Balance).UnmarshalText([]byte(c.Balance)))
+	}
+	fail("resolve", notNegative(c.Resolve))
+	fail("health", c.Health.check())
 	fail("body", checkBody(c.Body))
 	fail("keep", notNegative(c.Keep))
 	if c.MaxIdle < 0 {
 		fail("max-idle", errors.New("is negative"))
 	}
 	return errors.Join(errs...)
+}
+
+// checkStatic refuses what says nothing of files.
+func (c *UpstreamConfig) checkStatic() error {
+	var errs []error
+	for _, f := range []struct {
+		key string
+		set bool
+	}{
+		{"url", c.URL != ""},
+		{"urls", len(c.URLs) > 0},
+		{"balance", c.Balance != ""},
+		{"resolve", c.Resolve != 0},
+		{"health", c.Health != nil},
+		{"records", c.Records != ""},
+		{"host", c.Host != ""},
+		{"timeouts", c.Timeouts != TimeoutsConfig{}},
+		{"max-idle", c.MaxIdle != 0},
+		{"keep", c.Keep != 0},
+		{"ca", c.CA != ""},
+	} {
+		if f.set {
+			errs = append(errs, config.At(f.key, errors.New(`is not for "static"`)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// origins are the URLs, however they were written.
+func (c *UpstreamConfig) origins() []string {
+	if c.URL != "" {
+		return []string{c.URL}
+	}
+	return c.URLs
+}
+
+func (c *HealthConfig) check() error {
+	if c == nil {
+		return nil
+	}
+	var path error
+	if u, err := url.ParseRequestURI(c.Path); err != nil || c.Path[0] != '/' || u.Host != "" {
+		path = config.At("path", fmt.Errorf("want a path such as /readyz, got %q", c.Path))
+	}
+	return errors.Join(path, config.At("every", notNegative(c.Every)), config.At("timeout", notNegative(c.Timeout)))
 }
 
 // Validate says what is wrong with the limits.

@@ -51,12 +51,16 @@ func TestReadTable(t *testing.T) {
 		t.Errorf("%d routes, want 5", n)
 	}
 	down := table.upstreams["downcase"]
-	if down != (target{origin: "http://127.0.0.1:8080", stream: upstream.DefaultStreamIdle, marked: true}) {
+	if !down.same(target{origins: []string{"http://127.0.0.1:8080"}}) || down.stream != upstream.DefaultStreamIdle || !down.marked || down.rewrite {
 		t.Errorf("downcase = %+v", down)
 	}
 	legacy := table.upstreams["legacy"]
 	if legacy.marked || !legacy.rewrite || legacy.stream != time.Hour || legacy.options.Dial != time.Second || legacy.options.MaxIdle != 8 {
 		t.Errorf("legacy = %+v", legacy)
+	}
+	shop := table.upstreams["shop"].options
+	if shop.Balance != upstream.RoundRobin || shop.Health != (upstream.Health{Path: "/readyz", Every: 2 * time.Second, Timeout: 500 * time.Millisecond}) {
+		t.Errorf("shop = %+v", shop)
 	}
 	for path, want := range map[string]struct {
 		total time.Duration
@@ -125,7 +129,7 @@ func FuzzConfig(f *testing.F) {
 			return
 		}
 		for _, u := range c.Upstreams {
-			if u.CA != "" {
+			if u.CA != "" || u.Static != "" {
 				return // a file that may go away
 			}
 		}

@@ -3,6 +3,7 @@
 //
 //	table, err := gateway.ReadTable("gateway.yaml")
 //	gw, err := gateway.New(gateway.Options{Table: table})
+//	go gw.Run(ctx) // follows names, asks health checks
 //	http.Serve(strict.NewListener(l, strict.Options{}), recorder.Wrap(gw))
 //
 // # Routes
@@ -18,6 +19,19 @@
 // before the end before *. Then the methods: a route that names the method before one
 // that names none; GET is also HEAD unless another route of that host and path names
 // HEAD. The order in the file never counts, and two routes that would tie are an error.
+//
+// A route has an upstream, or a view of a composition: one page made of the answers of
+// many upstreams, as package compose says. Such a route takes GET and HEAD.
+//
+// # Discovery
+//
+// Upstreams and routes may stand in the labels of containers (discover/docker). A
+// Discovery makes one Table of them and of the file's, at each change.
+//
+// # Files
+//
+// An upstream may be a folder (static). Its files answer GET and HEAD, as package static
+// says.
 //
 // # Delivery
 //
@@ -35,13 +49,14 @@
 //
 // Put a publisher.Recorder around the Gateway. An answer that a service has recorded
 // itself, which its mark tells, is passed on; of any other the Gateway tells the
-// recorder route, upstream and reason. The body of a foreign answer is recorded only as
-// far as the configuration says.
+// recorder route, upstream and reason. The body of a foreign answer or of a file is
+// recorded only as far as the configuration says. A page that is composed is the Gateway's own answer.
 //
 // # Concurrency
 //
 // A Table never changes. Swap replaces it at once for the requests that begin after it;
-// upstreams that are the same in both keep their connections.
+// upstreams that are the same in both keep their connections and what is known of their
+// replicas.
 //
 // # Errors
 //

@@ -18,8 +18,8 @@ import (
 
 // document is a problem document as a client reads it.
 type document struct {
-	Type, Title, Detail, Instance, Upstream, Stage, Debug string
-	Status                                                int
+	Type, Title, Detail, Instance, Upstream, Stage, Debug, Part, Reason string
+	Status                                                              int
 }
 
 func readDocument(t *testing.T, a *http.Response, body string) document {

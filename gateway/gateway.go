@@ -1,9 +1,14 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -15,8 +20,12 @@ type backend interface {
 	// Do sends r and returns the final answer; the interim ones go to inform before. Its
 	// errors are *upstream.Error, or the error of r's context.
 	Do(r *http.Request, inform upstream.Inform) (*http.Response, error)
-	// Origin is the host and port that are asked.
-	Origin() string
+	// Run does what has to be done beside requests, until ctx is done.
+	Run(ctx context.Context) error
+	// SetReplicas says what the replicas of a found upstream are.
+	SetReplicas(all []netip.AddrPort)
+	// State is what is known of the replicas.
+	State() upstream.State
 	// Close closes what is idle. What is in flight goes on.
 	Close()
 }
@@ -27,14 +36,19 @@ type Options struct {
 	Expose bool         // marks stay on the answers that have one; default they are taken off
 	Debug  bool         // problem documents say more: addresses, routes; never where strangers read them
 	Logger *slog.Logger // default: discard
+
+	Resolver *net.Resolver // of upstreams' names; default net.DefaultResolver
 }
 
 // Gateway passes requests on to upstreams. It is an http.Handler.
 type Gateway struct {
-	expose bool
-	debug  bool
-	log    *slog.Logger
-	now    atomic.Pointer[snapshot]
+	expose   bool
+	debug    bool
+	log      *slog.Logger
+	resolver *net.Resolver
+	now      atomic.Pointer[snapshot]
+	swapped  chan struct{} // tells Run; holds one
+	missing  sync.Map      // of missingPart, *atomic.Uint64
 
 	swap sync.Mutex // one Swap at a time
 }
@@ -50,7 +64,7 @@ func New(o Options) (*Gateway, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	g := &Gateway{expose: o.Expose, debug: o.Debug, log: o.Logger}
+	g := &Gateway{expose: o.Expose, debug: o.Debug, log: o.Logger, resolver: o.Resolver, swapped: make(chan struct{}, 1)}
 	if o.Table == nil {
 		t, err := NewTable(Config{})
 		if err != nil {
@@ -75,13 +89,25 @@ func (g *Gateway) Swap(t *Table) error {
 	before := g.now.Load()
 	next := &snapshot{table: t, backends: make(map[string]backend, len(t.upstreams))}
 	for name, u := range t.upstreams {
-		b, err := before.backend(name, u)
+		if u.folder != nil {
+			continue
+		}
+		b, err := g.backend(before, name, u)
 		if err != nil {
 			return err
 		}
 		next.backends[name] = b
 	}
 	g.now.Store(next)
+	for name, u := range t.upstreams {
+		if u.found {
+			next.backends[name].SetReplicas(u.replicas)
+		}
+	}
+	select {
+	case g.swapped <- struct{}{}:
+	default: // Run knows already
+	}
 	if before == nil {
 		return nil
 	}
@@ -94,15 +120,52 @@ func (g *Gateway) Swap(t *Table) error {
 }
 
 // backend is the one that s has, if it is the same, or a new one.
-func (s *snapshot) backend(name string, u target) (backend, error) {
+func (g *Gateway) backend(s *snapshot, name string, u target) (backend, error) {
 	if s != nil && s.backends[name] != nil && s.table.upstreams[name].same(u) {
 		return s.backends[name], nil
 	}
-	return upstream.NewHTTP(name, u.origin, u.options)
+	u.options.Logger, u.options.Resolver = g.log, g.resolver
+	b, err := upstream.NewHTTP(name, u.origins, u.options)
+	if err == nil && u.found {
+		b.SetReplicas(u.replicas)
+	}
+	return b, err
 }
 
-// same tells whether two upstreams can share connections.
-func (u target) same(o target) bool { return u.origin == o.origin && u.options == o.options }
+// same tells whether two upstreams can share replicas and connections.
+func (u target) same(o target) bool {
+	return slices.Equal(u.origins, o.origins) && u.options == o.options && u.found == o.found
+}
+
+// Run follows the upstreams' names and asks their replicas' checks until ctx is done,
+// those of the present table. Without it a name is resolved only when a request finds no
+// replica. One Run at a time.
+func (g *Gateway) Run(ctx context.Context) error {
+	running := map[backend]context.CancelFunc{}
+	var all sync.WaitGroup
+	defer all.Wait()
+	for {
+		now := g.now.Load().backends
+		for b, stop := range running {
+			if !slices.Contains(slices.Collect(maps.Values(now)), b) {
+				stop()
+				delete(running, b)
+			}
+		}
+		for _, b := range now {
+			if running[b] == nil {
+				runs, stop := context.WithCancel(ctx)
+				running[b] = stop
+				all.Go(func() { _ = b.Run(runs) }) // it ends when it is told
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-g.swapped:
+		}
+	}
+}
 
 // Close closes the idle connections to the upstreams. What is in flight goes on, so it
 // comes after the server has stopped.

@@ -121,6 +121,27 @@ func (p pattern) mismatch(path string) string {
 	return ""
 }
 
+// parameters are the names of those that p has.
+func (p pattern) parameters() (names []string) {
+	for _, seg := range p {
+		if seg.kind == parameter {
+			names = append(names, seg.text)
+		}
+	}
+	return names
+}
+
+// value is what a parameter of p matches in path.
+func (p pattern) value(name, path string) string {
+	parts := strings.Split(path[1:], "/")
+	for i, seg := range p {
+		if seg.kind == parameter && seg.text == name {
+			return parts[i]
+		}
+	}
+	return ""
+}
+
 // isDots tells whether s is a segment that leads elsewhere. Some servers cut what
 // follows a semicolon before they look.
 func isDots(s string) bool {

@@ -71,10 +71,11 @@ func (c *call) failed(e *upstream.Error) {
 	c.refuse(status, detail, e.Error(), map[string]any{"upstream": e.Upstream, "stage": string(e.Stage)})
 }
 
-// report tells record and log why there is no answer, or not the whole of it.
+// report tells record and log why there is no answer, or not the whole of it. That the
+// upstream fails, package upstream tells the log once, however many requests meet it.
 func (c *call) report(what string, e *upstream.Error) {
 	c.exchange.SetError(string(e.Stage) + ": " + e.Reason())
-	c.g.log.Warn(what, "request", c.id, "route", c.route.Pattern(), "upstream", e.Upstream,
+	c.g.log.Debug(what, "request", c.id, "route", c.route.Pattern(), "upstream", e.Upstream,
 		"stage", string(e.Stage), "error", e)
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/earshot-mq/earshot/gateway/compose"
+	"github.com/earshot-mq/earshot/gateway/static"
 	"github.com/earshot-mq/earshot/gateway/upstream"
 )
 
@@ -14,6 +16,8 @@ type Table struct {
 	trusted    []netip.Prefix
 	clientIdle time.Duration
 	upstreams  map[string]target
+	pages      map[string]*compose.Composition
+	docker     *DockerConfig // whose containers are beside the routes; nil: none
 	routes     []*Route
 
 	exact    map[string]*node // by host
@@ -21,26 +25,32 @@ type Table struct {
 	anyHost  *node
 }
 
-// target is an upstream as a Table knows it. Two equal ones are the same upstream.
+// target is an upstream as a Table knows it.
 type target struct {
-	origin  string
+	folder  *static.Folder // whose files are the answers; then there is nothing else
+	origins []string
 	options upstream.Options
 	stream  time.Duration // limit of a tunnel that is idle
 	marked  bool          // its marks are trusted
 	rewrite bool          // it is sent its own host
+	found   bool          // in labels: replicas are what they say, instead of origins
+
+	replicas []netip.AddrPort
 }
 
-// Route is one way from a request to an upstream.
+// Route is one way from a request to an upstream, or to a page.
 type Route struct {
 	Name     string // where it stands in the configuration: routes[3]
 	Host     string // in lower case; "" is any
 	Path     string
 	Methods  []string // sorted; none is all
 	Upstream string
+	Compose  string // the composition; then there is no Upstream
 
 	index   int
 	pattern pattern
 	strip   int // leading segments that the upstream does not see
+	view    *compose.View
 	total   time.Duration
 	body    int // bytes of a foreign body in a record
 }
@@ -55,6 +65,9 @@ func (r *Route) String() string {
 	}
 	return strings.Join(r.Methods, ",") + " " + r.Pattern()
 }
+
+// Timeout is the limit of a whole exchange. It is not for pages and files.
+func (r *Route) Timeout() time.Duration { return r.total }
 
 // node is a place in the tree of paths of one host.
 type node struct {

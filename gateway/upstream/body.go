@@ -31,8 +31,14 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, errUnwanted
 	}
 	b.x.took.Store(true)
+	if b.x.left.Load() {
+		return 0, errStale
+	}
 	b.x.watch.pause(Send)
 	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.x.ours.Store(true)
+	}
 	b.x.watch.follow(Send, Send, b.x.u.o.BodyIdle)
 	return n, err
 }
@@ -61,6 +67,10 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	b.x.watch.pause(Body)
 	if err != nil && err != io.EOF { //nolint:errorlint // an EOF that somebody has wrapped is no end
 		err = b.x.fail(err)
+		var e *Error
+		if errors.As(err, &e) {
+			b.x.u.count(e)
+		}
 	}
 	return n, err
 }

@@ -18,9 +18,11 @@ type conn struct {
 	net.Conn
 	plain bool // the bytes are those on the wire
 
-	wrote atomic.Bool  // something of the present request
-	deaf  atomic.Bool  // the upstream reads no more, but may have answered
-	until atomic.Int64 // Unix nanoseconds; then the upstream closes the idle connection; 0: not known
+	touched atomic.Bool  // something of the present request may have been written
+	wrote   atomic.Bool  // and was
+	heard   atomic.Bool  // something of its answer
+	deaf    atomic.Bool  // the upstream reads no more, but may have answered
+	until   atomic.Int64 // Unix nanoseconds; then the upstream closes the idle connection; 0: not known
 
 	mu   sync.Mutex // guards what follows: begin may come while the transport waits in Read
 	head *strict.Head
@@ -37,7 +39,9 @@ func (c *conn) begin(now time.Time) bool {
 	if c.wrote.Load() && (c.deaf.Load() || c.late(now) || closed(c.Conn)) {
 		return false
 	}
+	c.touched.Store(false)
 	c.wrote.Store(false)
+	c.heard.Store(false)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.head.Reset()
@@ -64,6 +68,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	if n == 0 {
 		return n, err
 	}
+	c.heard.Store(true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	used, bad := c.head.Scan(p[:n])
@@ -82,6 +87,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.deaf.Load() {
 		return len(p), nil
 	}
+	c.touched.Store(true)
 	n, err := c.Conn.Write(p)
 	if err != nil && c.wrote.Load() && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)) {
 		c.deaf.Store(true)

@@ -28,6 +28,7 @@ const (
 // Error is why there is no answer of an upstream, or not the whole of it.
 type Error struct {
 	Upstream string
+	Replica  string // the address that was asked; not for clients; "" if none was
 	Stage    Stage
 	Limit    time.Duration // the limit that passed; 0 when it was not time
 	Err      error         // the cause; may name addresses

@@ -68,7 +68,7 @@ func answering(header string) func(int, net.Conn, *bufio.Reader) {
 
 func newUpstream(t *testing.T, origin string, o Options) *HTTP {
 	t.Helper()
-	u, err := NewHTTP("back", origin, o)
+	u, err := NewHTTP("back", []string{origin}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,7 +349,7 @@ func TestReasons(t *testing.T) {
 }
 
 func ExampleHTTP_Do() {
-	u, err := NewHTTP("downcase", "http://127.0.0.1:1", Options{Dial: time.Second})
+	u, err := NewHTTP("downcase", []string{"http://127.0.0.1:1"}, Options{Dial: time.Second})
 	if err != nil {
 		fmt.Println(err)
 		return
