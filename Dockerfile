@@ -41,12 +41,13 @@ ENV EARSHOT_DATA=/data \
     EARSHOT_FEED_RECORD=tcp://0.0.0.0:4445 \
     EARSHOT_FEED_REPLAY=tcp://0.0.0.0:4446 \
     EARSHOT_ADMIN_LISTEN=0.0.0.0:5001 \
+    EARSHOT_AGENT_LISTEN=0.0.0.0:5002 \
     EARSHOT_ADMIN_PRIVATE=true
 EXPOSE 5000 4444 4445 4446
 VOLUME /data
 WORKDIR /data
 USER 65532:65532
-HEALTHCHECK --interval=10s --timeout=6s --start-period=30s CMD ["earshot", "healthcheck"]
+HEALTHCHECK --interval=30s --timeout=6s --start-period=60s CMD ["earshot", "healthcheck"]
 ENTRYPOINT ["earshot"]
 CMD ["up"]
 COPY --from=build /earshot /usr/local/bin/earshot

@@ -72,6 +72,7 @@ func (c *counter) sink(ev feed.Event) bool {
 	if c.got.Load() > before {
 		c.progress(before)
 	}
+	ev.Room.Free()
 	return true
 }
 

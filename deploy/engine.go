@@ -46,6 +46,12 @@ func (e *Engine) Ping(ctx context.Context) error {
 	return failed("ping", e.c.DaemonHost(), err)
 }
 
+// Version is the Engine's, and that of the API by which it is spoken to.
+func (e *Engine) Version(ctx context.Context) (engine, api string, err error) {
+	v, err := e.c.ServerVersion(ctx)
+	return v.Version, e.c.ClientVersion(), failed("version", e.c.DaemonHost(), err)
+}
+
 // Close gives up the connections.
 func (e *Engine) Close() error { return failed("close", e.c.DaemonHost(), e.c.Close()) }
 

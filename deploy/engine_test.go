@@ -65,6 +65,16 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 	}
 }
 
+func TestVersion(t *testing.T) {
+	engine, api, err := fake(t, http.StatusOK, `{"Version":"20.10.24","ApiVersion":"1.41"}`).Version(t.Context())
+	if engine != "20.10.24" || api != "1.41" || err != nil {
+		t.Errorf("Version() = %q, %q, %v", engine, api, err)
+	}
+	if _, _, err := fake(t, http.StatusInternalServerError, `{"message":"no"}`).Version(t.Context()); err == nil {
+		t.Error("Version() of an Engine that fails is no error")
+	}
+}
+
 func TestBuild(t *testing.T) {
 	dir := tree(t, map[string]string{"Dockerfile": "FROM scratch"})
 	for name, c := range map[string]struct {

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 
 	"github.com/earshot-mq/earshot/gateway"
 	"github.com/earshot-mq/earshot/gateway/strict"
+	"github.com/earshot-mq/earshot/internal/admin"
+	"github.com/earshot-mq/earshot/internal/config"
 	"github.com/earshot-mq/earshot/internal/process"
 	"github.com/earshot-mq/earshot/publisher"
 )
@@ -18,7 +21,7 @@ func (p *program) gateway(pub *publisher.Publisher, builtins map[string]string) 
 	if err != nil {
 		return "", usage(err)
 	}
-	rec, err := p.recorder(pub, "gateway", !p.s.Bool("record.expose"), nil)
+	rec, err := p.recorder(pub, "gateway", p.s.Prefixes("trusted"), !p.s.Bool("record.expose"), nil)
 	if err != nil {
 		return "", err
 	}
@@ -32,6 +35,15 @@ func (p *program) gateway(pub *publisher.Publisher, builtins map[string]string) 
 	}
 	at = l.Addr().String()
 	serve := process.Serve(strict.NewListener(l, strict.Options{}), rec.Wrap(gw), p.serveOptions(rec))
+	if err := p.admin.Register(gw.Metrics()); err != nil {
+		return "", errors.Join(err, l.Close())
+	}
+	p.admin.Check("upstreams", admin.Ready, func(context.Context) (string, error) { return gw.State(), nil })
+	p.add("upstreams", gw.Run)
+	if d := gateway.NewDiscovery(gw, table, p.log.With("part", "discovery")); d != nil {
+		p.admin.Check("docker", admin.Ready, func(context.Context) (string, error) { return d.State() })
+		p.add("discovery", d.Run)
+	}
 	p.add("gateway", func(ctx context.Context) error {
 		defer gw.Close()
 		return serve(ctx)
@@ -39,14 +51,28 @@ func (p *program) gateway(pub *publisher.Publisher, builtins map[string]string) 
 	return at, nil
 }
 
-// table is the routes of the file, and /NAME and what is below it for each built-in
-// service.
+// table is the routes of the file, and those of the built-in services.
 func (p *program) table(builtins map[string]string) (*gateway.Table, error) {
-	var c gateway.Config
-	if err := p.s.Sections(&c); err != nil {
+	c, err := gatewayConfig(p.s.Values, builtins)
+	if err != nil {
 		return nil, err
 	}
-	c.Trusted = p.s.Prefixes("trusted")
+	return gateway.NewTable(c)
+}
+
+// gatewayConfig is what the file says of the gateway, and /NAME and what is below it for
+// each built-in service.
+func gatewayConfig(v *config.Values, builtins map[string]string) (c gateway.Config, err error) {
+	if err := v.Sections(&c); err != nil {
+		return c, err
+	}
+	c.Trusted = v.Prefixes("trusted")
+	if agent := v.String("discover.docker.agent"); agent != "" {
+		c.Discover.Docker = &gateway.DockerConfig{Agent: agent, Network: v.String("discover.docker.network")}
+		if err := c.Discover.Docker.Validate(); err != nil {
+			return c, v.Errorf("discover.docker.agent", "%w", err)
+		}
+	}
 	if c.Upstreams == nil {
 		c.Upstreams = map[string]gateway.UpstreamConfig{}
 	}
@@ -54,5 +80,5 @@ func (p *program) table(builtins map[string]string) (*gateway.Table, error) {
 		c.Upstreams[name] = gateway.UpstreamConfig{URL: builtins[name]}
 		c.Routes = append(c.Routes, gateway.RouteConfig{Path: "/" + name + "/*", Upstream: name})
 	}
-	return gateway.NewTable(c)
+	return c, nil
 }

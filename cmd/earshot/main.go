@@ -84,7 +84,7 @@ func rootCommand() *cobra.Command {
 		return usage(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
 	})
 	root.AddGroup(&cobra.Group{ID: "roles", Title: "Roles:"}, &cobra.Group{ID: "people", Title: "Commands for people:"})
-	root.AddCommand(upCommand(), gatewayCommand(), serviceCommand(), subscriberCommand())
-	root.AddCommand(tailCommand(), redactCommand(), cursorsCommand(), healthcheckCommand(), versionCommand())
+	root.AddCommand(upCommand(), gatewayCommand(), serviceCommand(), subscriberCommand(), agentCommand())
+	root.AddCommand(tailCommand(), checkCommand(), explainCommand(), redactCommand(), cursorsCommand(), adoptCommand(), doctorCommand(), healthcheckCommand(), versionCommand())
 	return root
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -39,6 +40,20 @@ func newProgram(s *settings) (*program, error) {
 	if err := writable(s.String("data")); err != nil {
 		return nil, err
 	}
+	p, err := newClient(s)
+	if err != nil {
+		return nil, err
+	}
+	p.unrecorded, err = p.admin.Counts("earshot_unrecorded_answers_total",
+		"Answers that net/http gave before any handler, by status; they have no record.", "status")
+	if err != nil {
+		return nil, errors.Join(err, p.end())
+	}
+	return p, nil
+}
+
+// newClient makes a program that has no data folder and answers no requests.
+func newClient(s *settings) (*program, error) {
 	// On a machine that is too busy to tell within this time, it is not told.
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
@@ -53,11 +68,6 @@ func newProgram(s *settings) (*program, error) {
 	p.admin, err = admin.New(admin.Options{Addr: s.String("admin.listen"), Token: s.String("admin.token"), Private: s.Bool("admin.private"), Version: version})
 	if err != nil {
 		return nil, errors.Join(usage(err), p.end())
-	}
-	p.unrecorded, err = p.admin.Counts("earshot_unrecorded_answers_total",
-		"Answers that net/http gave before any handler, by status; they have no record.", "status")
-	if err != nil {
-		return nil, errors.Join(err, p.end())
 	}
 	return p, nil
 }
@@ -133,7 +143,7 @@ func (p *program) publisher(role string) (*publisher.Publisher, error) {
 	o.Policy = map[string]publisher.Policy{"drop-oldest": publisher.DropOldest, "refuse": publisher.Refuse, "block": publisher.Block}[s.String("journal.policy")]
 	pub, err := publisher.New(p.zmq, o)
 	if errors.Is(err, zmq.ErrInUse) {
-		err = busyFeed(s, err)
+		err = busyFeed(s, err, feeds...)
 	}
 	if err != nil {
 		return nil, err
@@ -143,23 +153,37 @@ func (p *program) publisher(role string) (*publisher.Publisher, error) {
 		return nil, errors.Join(err, pub.Close())
 	}
 	p.admin.Check("journal", admin.Ready, func(context.Context) (string, error) { return pub.State(), nil })
+	p.cursors(pub)
+	return pub, nil
+}
+
+// keeper keeps records for stores.
+type keeper interface {
+	Cursors() []journal.Store
+	ForgetCursor(idOrName string) bool
+}
+
+// cursors lets people see and forget the stores that records are kept for.
+func (p *program) cursors(k keeper) {
 	p.admin.Handle("GET /v1/cursors", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(pub.Cursors()) // fails only when the client is gone
+		_ = json.NewEncoder(w).Encode(k.Cursors()) // fails only when the client is gone
 	}))
 	p.admin.Handle("DELETE /v1/cursors/{name}", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !pub.ForgetCursor(r.PathValue("name")) {
+		if !k.ForgetCursor(r.PathValue("name")) {
 			problem.Write(w, problem.Document{Status: http.StatusNotFound, Detail: fmt.Sprintf("no store has the name or id %q", r.PathValue("name"))})
 			return
 		}
 		w.WriteHeader(http.StatusNoContent)
 	}))
-	return pub, nil
 }
 
-// busyFeed names the setting of the first feed whose port is taken.
-func busyFeed(s *settings, err error) error {
-	for _, name := range []string{"feed.text", "feed.record", "feed.replay"} {
+// feeds are the settings of a publisher's feeds.
+var feeds = []string{"feed.text", "feed.record", "feed.replay"}
+
+// busyFeed names the setting of the first of these feeds whose port is taken.
+func busyFeed(s *settings, err error, names ...string) error {
+	for _, name := range names {
 		if addr := s.String(name); addr != "" && process.Taken(addr) {
 			return process.Busy(addr, "--"+dashed(name))
 		}
@@ -168,7 +192,7 @@ func busyFeed(s *settings, err error) error {
 }
 
 // recorder makes the recorder of one service.
-func (p *program) recorder(pub *publisher.Publisher, service string, conceal bool, skip func(*http.Request) bool) (*publisher.Recorder, error) {
+func (p *program) recorder(pub *publisher.Publisher, service string, trusted []netip.Prefix, conceal bool, skip func(*http.Request) bool) (*publisher.Recorder, error) {
 	s := p.s
 	rd, err := redactor(s)
 	if err != nil {
@@ -180,7 +204,7 @@ func (p *program) recorder(pub *publisher.Publisher, service string, conceal boo
 	}
 	rec, err := publisher.NewRecorder(stream, publisher.RecorderOptions{
 		Redactor: rd,
-		Trusted:  s.Prefixes("trusted"),
+		Trusted:  trusted,
 		Client:   publisher.ClientForm(s.String("record.client")),
 		HMACKey:  []byte(s.String("record.hmac-key")),
 		MaxBody:  int(s.Size("record.body")),
@@ -197,8 +221,9 @@ func redactor(s *settings) (*publisher.Redactor, error) {
 	})
 }
 
-// subscriber adds a store, what it follows, and its log file.
-func (p *program) subscriber(connect []string) (*subscriber.Subscriber, error) {
+// subscriber adds a store, what it follows, and its log file. A hub publishes again what
+// is stored.
+func (p *program) subscriber(connect []string, hub bool) (*subscriber.Subscriber, error) {
 	s := p.s
 	zone, err := location(s.String("subscriber.tz"))
 	if err != nil {
@@ -220,7 +245,7 @@ func (p *program) subscriber(connect []string) (*subscriber.Subscriber, error) {
 			return nil, err
 		}
 	}
-	sub, err := subscriber.New(p.zmq, st, subscriber.Options{
+	o := subscriber.Options{
 		Connect:   connect,
 		Advertise: s.String("feed.advertise"),
 		Plain:     s.Strings("subscriber.plain"),
@@ -229,10 +254,19 @@ func (p *program) subscriber(connect []string) (*subscriber.Subscriber, error) {
 		FromNow:   s.String("subscriber.from") == "now",
 		Retention: journal.Retention{MaxBytes: bound, MaxAge: s.Duration("store.max-age")},
 		Logger:    log,
-	})
-	if err != nil {
+	}
+	if hub {
+		o.Text, o.Record, o.Replay = s.String("feed.text"), s.String("feed.record"), s.String("feed.replay")
+		o.Peers = s.Int("feed.peers")
+	}
+	sub, err := subscriber.New(p.zmq, st, o)
+	switch {
+	case errors.Is(err, zmq.ErrInUse):
+		return nil, busyFeed(s, err, feeds...)
+	case err != nil:
 		return nil, usage(err)
 	}
+	p.close = append(p.close, sub.Close)
 	file, err := view.OpenFile(st, view.FileOptions{
 		Path:        p.logPath(),
 		Checkpoint:  filepath.Join(s.String("data"), "store", "views", "log"),
@@ -240,6 +274,7 @@ func (p *program) subscriber(connect []string) (*subscriber.Subscriber, error) {
 		RotateBytes: s.Size("subscriber.rotate-bytes"),
 		RotateEvery: s.Duration("subscriber.rotate-every"),
 		Keep:        s.Int("subscriber.keep"),
+		FreeFloor:   float64(s.Int("subscriber.free-floor")) / 100,
 		Logger:      log,
 	})
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -15,13 +17,31 @@ import (
 	"github.com/earshot-mq/earshot/publisher"
 	"github.com/earshot-mq/earshot/services"
 	"github.com/earshot-mq/earshot/services/downcase"
+	"github.com/earshot-mq/earshot/services/shop/inventory"
+	"github.com/earshot-mq/earshot/services/shop/merchants"
+	"github.com/earshot-mq/earshot/services/shop/offers"
+	"github.com/earshot-mq/earshot/services/shop/orders"
+	"github.com/earshot-mq/earshot/services/shop/payments"
+	"github.com/earshot-mq/earshot/services/shop/prices"
+	"github.com/earshot-mq/earshot/services/shop/products"
+	"github.com/earshot-mq/earshot/services/shop/recommendations"
+	"github.com/earshot-mq/earshot/services/shop/reviews"
 	"github.com/earshot-mq/earshot/services/wordcount"
 )
 
 // builtin is the services that this binary has.
 var builtin = map[string]func() *services.Service{
-	downcase.Name:  downcase.New,
-	wordcount.Name: wordcount.New,
+	downcase.Name:        downcase.New,
+	wordcount.Name:       wordcount.New,
+	inventory.Name:       inventory.New,
+	merchants.Name:       merchants.New,
+	offers.Name:          offers.New,
+	orders.Name:          orders.New,
+	payments.Name:        payments.New,
+	prices.Name:          prices.New,
+	products.Name:        products.New,
+	recommendations.Name: recommendations.New,
+	reviews.Name:         reviews.New,
 }
 
 func upCommand() *cobra.Command {
@@ -59,7 +79,7 @@ func up(ctx context.Context, s *settings, out io.Writer) (err error) {
 	text, record, replay := pub.Endpoints()
 	publishing := p.parts
 	p.parts = nil
-	if _, err := p.subscriber(append([]string{reachable(record)}, s.Strings("subscriber.connect")...)); err != nil {
+	if _, err := p.subscriber(append([]string{reachable(record)}, s.Strings("subscriber.connect")...), false); err != nil {
 		return errors.Join(err, pub.Close())
 	}
 	p.parts = append(p.parts, publishing...)
@@ -105,7 +125,7 @@ func (p *program) services(pub *publisher.Publisher) (upstreams map[string]strin
 		if builtin[name] == nil {
 			return nil, usage(config.Unknown("service", name, slices.Sorted(maps.Keys(builtin))))
 		}
-		at, err := p.service(pub, builtin[name](), "127.0.0.1:0")
+		at, err := p.service(pub, builtin[name](), "127.0.0.1:0", loopback)
 		if err != nil {
 			return nil, err
 		}
@@ -114,13 +134,21 @@ func (p *program) services(pub *publisher.Publisher) (upstreams map[string]strin
 	return upstreams, nil
 }
 
+// loopback is where the gateway of up asks from: a service behind it believes what it
+// says of the client and the request's id.
+var loopback = []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 32)}
+
 // service adds one service.
-func (p *program) service(pub *publisher.Publisher, svc *services.Service, addr string) (actual string, err error) {
-	h, err := svc.Handler(services.HandlerOptions{Logger: p.log.With("part", "service", "service", svc.Name()), Version: version})
+func (p *program) service(pub *publisher.Publisher, svc *services.Service, addr string, trusted []netip.Prefix) (actual string, err error) {
+	h, err := svc.Handler(services.HandlerOptions{
+		Logger:  p.log.With("part", "service", "service", svc.Name()),
+		Version: version,
+		Data:    filepath.Join(p.s.String("data"), "services", svc.Name()),
+	})
 	if err != nil {
 		return "", err
 	}
-	rec, err := p.recorder(pub, svc.Name(), false, services.Unrecorded)
+	rec, err := p.recorder(pub, svc.Name(), trusted, false, services.Unrecorded)
 	if err != nil {
 		return "", err
 	}
@@ -147,7 +175,7 @@ func serviceCommand() *cobra.Command {
 	return withSettings(cmd, "service", func(ctx context.Context, s *settings) error {
 		name := cmd.Flags().Arg(0)
 		return p1(ctx, s, name, func(p *program, pub *publisher.Publisher) (string, error) {
-			return p.service(pub, builtin[name](), s.Listen("http.listen", "port"))
+			return p.service(pub, builtin[name](), s.Listen("http.listen", "port"), s.Prefixes("trusted"))
 		})
 	})
 }
@@ -160,8 +188,8 @@ func gatewayCommand() *cobra.Command {
 		Example: "  earshot gateway --config earshot.yaml",
 	}
 	return withSettings(cmd, "gateway", func(ctx context.Context, s *settings) error {
-		if !s.Has("routes") {
-			return usage(errors.New("gateway: a file with upstreams and routes is needed: --config earshot.yaml"))
+		if !s.Has("routes") && s.String("discover.docker.agent") == "" {
+			return usage(errors.New("gateway: a file with upstreams and routes is needed: --config earshot.yaml; or --discover-docker-agent"))
 		}
 		return p1(ctx, s, "gateway", func(p *program, pub *publisher.Publisher) (string, error) {
 			return p.gateway(pub, nil)
@@ -204,7 +232,7 @@ the PUB sockets of other programs, at most once.`,
 			return err
 		}
 		connect := s.Strings("subscriber.connect")
-		if _, err = p.subscriber(connect); err == nil {
+		if _, err = p.subscriber(connect, true); err == nil {
 			_, err = p.console()
 		}
 		if err != nil {
