@@ -25,7 +25,7 @@ run: build ## run everything in one process: gateway :5000, feeds, subscriber.lo
 
 test: deps ## run all tests, with the race detector
 	@$(GO) vet -tags $(TAGS) ./...
-	@$(GO) test -tags $(TAGS) -race -timeout 15m ./...
+	@$(GO) test -tags $(TAGS) -race -timeout 18m ./...
 
 short: deps ## the tests that need no other process
 	@$(GO) test -tags $(TAGS) -short ./...
@@ -40,7 +40,7 @@ bench: deps ## measure beside libzmq in C; prints, asserts nothing
 	@$(GO) run -tags $(TAGS) ./bench $(BENCH)
 
 docs: ## write the generated pages of docs/
-	@$(GO) test -tags $(TAGS) ./internal/config -run Reference -update
+	@$(GO) test -tags $(TAGS) ./internal/config ./internal/metric -run Reference -update
 
 image: ## build the container image earshot
 	@docker build -t earshot --build-arg VERSION=$(VERSION) .

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,19 +26,27 @@ type project struct {
 	args []string // of compose: the program and what stands before its command
 	env  []string
 	http string
+	text string // the subscriber's text feed
+}
+
+// containers are the services of docker-compose.yml.
+var containers = []string{
+	"gateway", "subscriber", "downcase", "products", "merchants", "offers", "prices", "payments",
+	"inventory", "reviews", "recommendations", "orders",
 }
 
 // override is what the test needs beside docker-compose.yml: the image that is built
 // already, records that can be told apart, and health checks that do not take long.
-const override = `services:
-  gateway:
-    image: %[1]s
-    environment: {EARSHOT_RECORD_EXPOSE: "true", EARSHOT_SUBSCRIBER_FORMAT: json}
-    healthcheck: {interval: 1s}
-  downcase:
-    image: %[1]s
-    healthcheck: {interval: 1s}
-`
+func override(tag string) []byte {
+	text := []byte("services:\n")
+	for _, name := range containers {
+		text = fmt.Appendf(text, "  %s: {image: %q, healthcheck: {interval: 3s}, environment: {%s}}\n", name, tag, map[string]string{
+			"gateway":    `EARSHOT_RECORD_EXPOSE: "true"`,
+			"subscriber": "EARSHOT_SUBSCRIBER_FORMAT: json",
+		}[name])
+	}
+	return text
+}
 
 // combined runs a program and returns what it prints.
 func combined(t *testing.T, limit time.Duration, env []string, args ...string) ([]byte, error) {
@@ -54,7 +63,7 @@ func combined(t *testing.T, limit time.Duration, env []string, args ...string) (
 func newProject(t *testing.T, e *deploy.Engine, dir, tag string, compose []string) *project {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "override.yml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, override, tag), 0o644); err != nil {
+	if err := os.WriteFile(file, override(tag), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	p := &project{t: t, e: e, name: fmt.Sprintf("earshot-e2e-%08x", rand.Uint32())}
@@ -62,9 +71,11 @@ func newProject(t *testing.T, e *deploy.Engine, dir, tag string, compose []strin
 		"--file", filepath.Join(root, "docker-compose.yml"), "--file", file)
 	port := freePort(t)
 	p.http, p.env = "http://127.0.0.1:"+port, []string{"PORT=" + port}
-	for _, name := range []string{"ADMIN_PORT", "TEXT_PORT", "RECORD_PORT", "REPLAY_PORT"} {
+	for _, name := range []string{"ADMIN_PORT", "RECORD_PORT", "REPLAY_PORT"} {
 		p.env = append(p.env, name+"="+freePort(t))
 	}
+	text := freePort(t)
+	p.text, p.env = "tcp://127.0.0.1:"+text, append(p.env, "TEXT_PORT="+text)
 	t.Cleanup(p.remove)
 	return p
 }
@@ -72,7 +83,7 @@ func newProject(t *testing.T, e *deploy.Engine, dir, tag string, compose []strin
 // run runs a command of compose.
 func (p *project) run(args ...string) {
 	p.t.Helper()
-	if out, err := combined(p.t, 90*time.Second, p.env, append(p.args, args...)...); err != nil {
+	if out, err := combined(p.t, 3*time.Minute, p.env, append(p.args, args...)...); err != nil {
 		p.t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 }
@@ -89,22 +100,34 @@ func (p *project) remove() {
 	}
 }
 
+// replicas are the containers of a service.
+func (p *project) replicas(service string) []deploy.Container {
+	p.t.Helper()
+	all, err := p.e.List(p.t.Context(), map[string]string{"com.docker.compose.project": p.name, "com.docker.compose.service": service})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return all
+}
+
 // container is the one of a service.
 func (p *project) container(service string) deploy.Container {
 	p.t.Helper()
-	all, err := p.e.List(p.t.Context(), map[string]string{"com.docker.compose.project": p.name, "com.docker.compose.service": service})
-	if err != nil || len(all) != 1 {
-		p.t.Fatalf("%s has %d containers, want 1: %v", service, len(all), err)
+	all := p.replicas(service)
+	if len(all) != 1 {
+		p.t.Fatalf("%s has %d containers, want 1", service, len(all))
 	}
 	return all[0]
 }
 
-// healthy waits until the Engine finds both containers healthy.
-func (p *project) healthy() {
+// healthy waits until the Engine finds all containers of the services healthy.
+func (p *project) healthy(services ...string) {
 	p.t.Helper()
-	for _, service := range []string{"downcase", "gateway"} {
-		if err := p.e.WaitHealthy(within(p.t, time.Minute), p.container(service).ID); err != nil {
-			p.t.Fatal(err)
+	for _, service := range services {
+		for _, c := range p.replicas(service) {
+			if err := p.e.WaitHealthy(within(p.t, 2*time.Minute), c.ID); err != nil {
+				p.t.Fatalf("%s: %v", service, err)
+			}
 		}
 	}
 }
@@ -146,42 +169,54 @@ func composeBuilds(t *testing.T, e *deploy.Engine, dir, tag string, program ...s
 	}
 }
 
-// compose brings docker-compose.yml up, looks at it, kills and restarts it under load,
-// and takes it down.
+// compose brings docker-compose.yml up, looks at it, does to it under load what an operator
+// or bad luck does, and takes it down.
 func compose(t *testing.T, e *deploy.Engine, tag string, program ...string) {
 	p := newProject(t, e, root, tag, program)
 	p.run("up", "-d", "--no-build")
-	p.healthy()
+	p.healthy(containers...)
 	p.isHardened()
 	p.isPrivate()
 	p.publishesOnLoopback()
+	p.pages()
 
 	stop := make(chan struct{})
-	a := load(p.http, 4, stop)
+	a := load(p.http, 3, stop)
+	pages := a.also(p.http+"/web/v1/products/iphone-16-128?customer=c1001", stop)
 	p.enough(a)
-	for _, kill := range [][]string{{"gateway"}, {"downcase"}, {"gateway", "downcase"}} {
+	for _, kill := range [][]string{{"gateway"}, {"downcase", "prices"}, {"subscriber"}, {"gateway", "subscriber", "recommendations"}} {
 		p.run(append([]string{"kill"}, kill...)...)
 		p.run(append([]string{"start"}, kill...)...)
-		p.healthy()
+		p.healthy(kill...)
 		p.enough(a)
 	}
-	for _, service := range []string{"gateway", "downcase"} {
-		p.run("restart", service)
-		p.healthy()
+	p.run("up", "-d", "--no-build", "--no-recreate", "--scale", "downcase=3")
+	p.healthy("downcase")
+	waitFor(t, "answers of three replicas", time.Minute, func() bool { return a.streams("lower case of ") >= 3 })
+	p.run("up", "-d", "--no-build", "--no-recreate", "--scale", "downcase=1")
+	p.enough(a)
+	for range 2 {
+		p.run("up", "-d", "--no-build", "--force-recreate")
+		p.healthy(containers...)
 		p.enough(a)
 	}
+	p.run("down")
+	p.run("up", "-d", "--no-build")
+	p.healthy(containers...)
+	p.enough(a)
 	close(stop)
 	a.wait()
+	pages()
 	dir := t.TempDir()
-	waitFor(t, "a line for each answer", 30*time.Second, func() bool { return a.in(p.logged(dir)) })
+	waitFor(t, "a line for each answer", time.Minute, func() bool { return a.in(p.logged(dir)) })
 
 	p.run("stop")
-	for _, service := range []string{"gateway", "downcase"} {
+	for _, service := range containers {
 		if c, err := e.Inspect(t.Context(), p.container(service).ID); err != nil || c.State != "exited" || c.Exit != 0 {
 			t.Errorf("%s after stop: %s, exit code %d, %v", service, c.State, c.Exit, err)
 		}
 	}
-	if err := e.Copy(within(t, time.Minute), p.container("gateway").ID, "/data", dir); err != nil {
+	if err := e.Copy(within(t, time.Minute), p.container("subscriber").ID, "/data", dir); err != nil {
 		t.Fatal(err)
 	}
 	oracle(t, a, filepath.Join(dir, "data", "store"), filepath.Join(dir, "data", "logs"))
@@ -190,11 +225,59 @@ func compose(t *testing.T, e *deploy.Engine, tag string, program ...string) {
 	p.isGone()
 }
 
+// pages asks for the page in its three views, and for a classic client at the one address
+// that has the answers of all services.
+func (p *project) pages() {
+	p.t.Helper()
+	for _, view := range []string{"web", "mobile", "api"} {
+		at := p.http + "/" + view + "/v1/products/iphone-16-128?customer=c1001"
+		waitFor(p.t, "the whole page for "+view, 30*time.Second, func() bool {
+			page, err := get(at)
+			return err == nil && strings.Contains(page, `"iphone-16-128"`) && !strings.Contains(page, `"missing"`)
+		})
+	}
+	// A frame of one that answers in plain text, and one of the merchant's.
+	hears(p.t, p.text, p.http+"/downcase/?param=HELLO", "lower case of HELLO is hello")
+}
+
+// also asks for one more address until stop is closed; wait waits for its end.
+func (a *answers) also(at string, stop <-chan struct{}) (wait func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		client := &http.Client{Timeout: 10 * time.Second}
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if !a.get(client, at) {
+				time.Sleep(20 * time.Millisecond) // it is down
+			}
+		}
+	}()
+	return func() { <-done }
+}
+
+// streams counts the streams that answers beginning with prefix came from.
+func (a *answers) streams(prefix string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	seen := map[string]bool{}
+	for id, body := range a.ids {
+		if stream, _, ok := strings.Cut(id, "/"); ok && strings.HasPrefix(body, prefix) {
+			seen[stream] = true
+		}
+	}
+	return len(seen)
+}
+
 // enough waits for some hundred further answers of downcase.
 func (p *project) enough(a *answers) {
 	p.t.Helper()
 	before := a.ofDowncase()
-	waitFor(p.t, "answers of downcase", 30*time.Second, func() bool { return a.ofDowncase() > before+300 })
+	waitFor(p.t, "answers of downcase", time.Minute, func() bool { return a.ofDowncase() > before+200 })
 }
 
 // ofDowncase counts the answers that downcase made; while it is down they are the
@@ -210,9 +293,9 @@ func (a *answers) ofDowncase() (n int) {
 	return n
 }
 
-// logged is the ids in the log file of the gateway's container, by way of a file in dir.
+// logged is the ids in the log file of the subscriber's container, by way of a file in dir.
 func (p *project) logged(dir string) map[string]int {
-	text, err := p.exec("gateway", "cat", "/data/logs/subscriber.log")
+	text, err := p.exec("subscriber", "cat", "/data/logs/subscriber.log")
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "now.log"), []byte(text+"\n"), 0o644)
 	}
@@ -225,7 +308,7 @@ func (p *project) logged(dir string) map[string]int {
 // isHardened asks inside of the containers what they may do.
 func (p *project) isHardened() {
 	p.t.Helper()
-	for service, memory := range map[string]string{"gateway": "268435456", "downcase": "134217728"} {
+	for service, memory := range map[string]string{"gateway": "268435456", "subscriber": "268435456", "downcase": "134217728", "orders": "134217728"} {
 		if id, err := p.exec(service, "id", "-u"); err != nil || id == "0" || id == "" {
 			p.t.Errorf("%s runs as user %q, %v", service, id, err)
 		}
@@ -263,7 +346,7 @@ func (p *project) isPrivate() {
 // publishesOnLoopback asks the Engine what can be reached from the host.
 func (p *project) publishesOnLoopback() {
 	p.t.Helper()
-	for service, want := range map[string]int{"gateway": 5, "downcase": 0} {
+	for service, want := range map[string]int{"gateway": 1, "subscriber": 4, "downcase": 0, "orders": 0} {
 		c, err := p.e.Inspect(p.t.Context(), p.container(service).ID)
 		if err != nil || len(c.Ports) != want {
 			p.t.Errorf("%s publishes %v, want %d ports: %v", service, c.Ports, want, err)

@@ -40,6 +40,10 @@ func TestDocker(t *testing.T) {
 		t.Parallel()
 		compose(t, e, tag, testenv.Need(t, "docker-compose"))
 	})
+	t.Run("labels", func(t *testing.T) {
+		t.Parallel()
+		composeLabels(t, e, tag, testenv.Need(t, "docker-compose"))
+	})
 	t.Run("docker compose", func(t *testing.T) {
 		t.Parallel()
 		// Neither the plugin nor the docker command is a need: 1.29.2 is tested above.

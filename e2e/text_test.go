@@ -112,6 +112,9 @@ func TestEveryLineOfAText(t *testing.T) {
 		s := newInstance(t, []string{"service", "downcase"})
 		s.start()
 		a := sendAll(t, s.http, lines)
+		if late, err := time.ParseDuration(os.Getenv("EARSHOT_TEST_LATE")); err == nil {
+			time.Sleep(late) // by the clock, for who wants to see that
+		}
 		sub := newInstance(t, []string{"subscriber"}, "--subscriber-connect", s.feed, "--subscriber-format", "json")
 		sub.start()
 		logs := filepath.Join(sub.data, "logs")

@@ -199,6 +199,8 @@ func oracle(t *testing.T, a *answers, storeDir, logDir string) {
 	}
 }
 
+// storeIDs counts the records of a store, which are in order, and the numbers that its gap
+// lines stand for.
 func storeIDs(t *testing.T, dir string) (ids map[string]int, lost uint64) {
 	t.Helper()
 	log, err := journal.Open(dir, journal.Options{Arrivals: true, ReadOnly: true})
@@ -206,9 +208,14 @@ func storeIDs(t *testing.T, dir string) (ids map[string]int, lost uint64) {
 		t.Fatal(err)
 	}
 	ids = map[string]int{}
+	last := map[record.Run]uint64{}
 	r := log.Reader(1)
 	defer r.Close()
 	err = r.Read(func(e *journal.Entry, _ uint64) error {
+		if e.First <= last[e.Run] {
+			return fmt.Errorf("%s: %d to %d come after %d", e.Run, e.First, e.Last, last[e.Run])
+		}
+		last[e.Run] = e.Last
 		if e.Kind == journal.KindGap {
 			lost += e.Last - e.First + 1
 			return nil

@@ -1,0 +1,396 @@
+package e2e_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/earshot-mq/earshot/internal/feed"
+	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/internal/testenv"
+	"github.com/earshot-mq/earshot/internal/zmq"
+)
+
+// metric reads one number of an instance.
+func (i *instance) metric(name string) float64 {
+	i.t.Helper()
+	resp, err := http.Get("http://" + i.admin + "/metrics")
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^` + name + ` (.+)$`).FindSubmatch(text)
+	if m == nil {
+		i.t.Fatalf("no metric %s in\n%s", name, text)
+	}
+	v, err := strconv.ParseFloat(string(m[1]), 64)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	return v
+}
+
+// ready tells whether an instance finds itself well, and what it says.
+func (i *instance) ready() (ok bool, says string) {
+	i.t.Helper()
+	resp, err := http.Get("http://" + i.admin + "/readyz")
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	return resp.StatusCode == http.StatusOK, string(text)
+}
+
+// service and its subscriber, each with a folder of its own.
+func newPair(t *testing.T) (service, sub *instance) {
+	service = newInstance(t, []string{"service", "downcase"}, "--journal-max-bytes", "16MiB")
+	sub = newInstance(t, []string{"subscriber"}, "--connect", service.feed, "--subscriber-format", "json")
+	return service, sub
+}
+
+// on moves the data of an instance to another folder.
+func (i *instance) on(dir string) {
+	for k, arg := range i.args {
+		if arg == i.data {
+			i.args[k] = dir
+		}
+	}
+	i.data = dir
+}
+
+// more waits until so many further answers came.
+func (a *answers) more(t *testing.T, n int) {
+	t.Helper()
+	before := a.count()
+	waitFor(t, "further answers", 60*time.Second, func() bool { return a.count() >= before+n })
+}
+
+// disks are the kinds of file system that are filled.
+var disks = []string{"tmpfs", "ext4"}
+
+// heard is the last HEAD of an instance's record feed.
+func (i *instance) heard() (last func() string) {
+	i.t.Helper()
+	sub, err := zmqContext(i.t).Sub(zmq.Options{})
+	if err == nil {
+		i.t.Cleanup(func() { _ = sub.Close() })
+		err = errors.Join(sub.Connect(i.feed), sub.Subscribe(feed.HeadTopic))
+	}
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	state := ""
+	return func() string {
+		for {
+			m, err := sub.Recv()
+			if err != nil {
+				return state
+			}
+			h, err := feed.ParseHead(m[len(m)-1])
+			if err != nil {
+				i.t.Fatal(err)
+			}
+			state = h.State
+		}
+	}
+}
+
+// committed is how many records a service's stores have committed, by its own word.
+func (i *instance) committed() (n uint64) {
+	i.t.Helper()
+	text, err := get("http://" + i.admin + "/v1/cursors")
+	var stores []journal.Store
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &stores)
+	}
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	for _, s := range stores {
+		for _, r := range s.Runs {
+			n += r.Next - 1
+		}
+	}
+	return n
+}
+
+// TestFullDiskOfAPublisher fills the file system of a journal under load: answers go on,
+// it says so, it recovers by itself, and nothing is missing.
+func TestFullDiskOfAPublisher(t *testing.T) {
+	for _, kind := range disks {
+		t.Run(kind, func(t *testing.T) {
+			d := testenv.NewDisk(t, kind, 32)
+			service, sub := newPair(t)
+			service.on(filepath.Join(d.Path, "data"))
+			service.start()
+			sub.start()
+			head := service.heard()
+			stop := make(chan struct{})
+			a := load(service.http, 4, stop)
+			a.more(t, 300)
+			d.Fill(0)
+			waitFor(t, "state degraded", 60*time.Second, func() bool { return service.metric("earshot_journal_degraded") == 1 })
+			if _, says := service.ready(); !strings.Contains(says, "degraded: the journal can't be written") {
+				t.Errorf("readyz does not say that the journal is degraded: %s", says)
+			}
+			waitFor(t, "a HEAD that says degraded", 10*time.Second, func() bool { return head() == feed.StateDegraded })
+			a.more(t, 300)
+			d.Free()
+			waitFor(t, "a journal that is written again", 30*time.Second, func() bool { return service.metric("earshot_journal_degraded") == 0 })
+			waitFor(t, "a HEAD that says live", 10*time.Second, func() bool { return head() == feed.StateLive })
+			a.more(t, 300)
+			close(stop)
+			a.wait()
+			if a.cut > 0 || service.metric("earshot_journal_lost_records_total") != 0 {
+				t.Errorf("%d requests failed, %v records fell out of the memory", a.cut, service.metric("earshot_journal_lost_records_total"))
+			}
+			service.stop()
+			sub.stop()
+			oracle(t, a, filepath.Join(sub.data, "store"), filepath.Join(sub.data, "logs"))
+		})
+	}
+}
+
+// TestFullDiskPastTheMemory lets a service with a full disk answer more than its memory
+// holds, while nobody listens: the oldest is lost, and declared to the record.
+func TestFullDiskPastTheMemory(t *testing.T) {
+	const memory = 16 << 20
+	d := testenv.NewDisk(t, "tmpfs", 64)
+	service, sub := newPair(t)
+	service.args = append(service.args, "--journal-max-bytes", "48MiB") // or the bound takes its share
+	service.on(filepath.Join(d.Path, "data"))
+	service.start()
+	a := &answers{ids: map[string]string{}}
+	word := strings.Repeat("WORD", 4<<10)
+	ask := func() { a.get(http.DefaultClient, service.http+"/downcase/?param="+word) }
+	for range 20 {
+		ask()
+	}
+	d.Fill(0)
+	for lost := 0.0; lost == 0; lost = service.metric("earshot_journal_lost_records_total") {
+		for range 50 {
+			ask()
+		}
+		if held := service.metric("earshot_journal_held_bytes"); held > memory {
+			t.Errorf("%v bytes are held, at most %d", held, memory)
+		}
+	}
+	lost := service.metric("earshot_journal_lost_records_total")
+	d.Free()
+	waitFor(t, "a journal that is written again", 30*time.Second, func() bool { return service.metric("earshot_journal_degraded") == 0 })
+	ask()
+	sub.start()
+	waitFor(t, "what is not lost", 30*time.Second, func() bool {
+		return sub.metric("earshot_store_records_total") == float64(a.count())-lost
+	})
+	service.stop()
+	sub.stop()
+	a.declared(t, sub, uint64(lost), 0)
+}
+
+// declared asks that each answer is in the store, or one of the so many that it has
+// declared lost. unanswered is how many requests may have a number and no answer.
+func (a *answers) declared(t *testing.T, sub *instance, lost uint64, unanswered int) {
+	t.Helper()
+	inStore, declared := storeIDs(t, filepath.Join(sub.data, "store"))
+	found := 0
+	for id := range a.ids {
+		found += inStore[id]
+	}
+	t.Logf("%d answers: %d stored, %d declared lost", len(a.ids), found, declared)
+	if n := found + int(declared); n < len(a.ids) || n > len(a.ids)+unanswered || lost > 0 && lost != declared {
+		t.Errorf("of %d answers %d are stored and %d declared lost, want %d", len(a.ids), found, declared, lost)
+	}
+	text, err := os.ReadFile(filepath.Join(sub.data, "logs", "subscriber.log"))
+	said := uint64(0)
+	for _, m := range regexp.MustCompile(`"lost":(\d+)`).FindAllSubmatch(text, -1) {
+		n, _ := strconv.ParseUint(string(m[1]), 10, 64)
+		said += n
+	}
+	if err != nil || said != declared {
+		t.Errorf("the log file's gap lines say %d lost (%v), the store %d", said, err, declared)
+	}
+}
+
+// TestKilledWithAFullDisk kills a service whose journal can't be written and that nobody
+// listens to: what was in its memory is gone, and declared, to the record.
+func TestKilledWithAFullDisk(t *testing.T) {
+	for name, first := range map[string]bool{"after good records": false, "from the first record on": true} {
+		for _, kind := range disks {
+			t.Run(kind+" "+name, func(t *testing.T) {
+				d := testenv.NewDisk(t, kind, 32)
+				service, sub := newPair(t)
+				service.on(filepath.Join(d.Path, "data"))
+				service.start()
+				if first {
+					service.stop() // its folder is there
+					d.Fill(0)
+					service.start()
+				}
+				stop := make(chan struct{})
+				a := load(service.http, 4, stop)
+				a.more(t, 200)
+				if !first {
+					d.Fill(0)
+				}
+				waitFor(t, "state degraded", 60*time.Second, func() bool { return service.metric("earshot_journal_degraded") == 1 })
+				a.more(t, 200)
+				_ = service.signal(syscall.SIGKILL) // in the middle of answers
+				close(stop)
+				a.wait()
+				service.start() // with no byte free
+				d.Free()
+				sub.start()
+				service.hello(a, 10)
+				waitFor(t, "the new opening's records", 30*time.Second, func() bool { return sub.metric("earshot_store_records_total") >= 10 })
+				waitFor(t, "a gap", 30*time.Second, func() bool { return sub.metric("earshot_store_lost_records_total") > 0 })
+				service.stop()
+				sub.stop()
+				a.declared(t, sub, 0, 4)
+			})
+		}
+	}
+}
+
+// hello makes so many requests, one after the other.
+func (i *instance) hello(a *answers, n int) {
+	for range n {
+		a.get(http.DefaultClient, i.http+"/downcase/?param=HELLO")
+	}
+}
+
+// TestFullDiskOfASubscriber fills the file system of a store under load: it says so and
+// commits nothing, the publisher keeps everything, and when there is room again it has
+// all of it.
+func TestFullDiskOfASubscriber(t *testing.T) {
+	for _, kind := range disks {
+		t.Run(kind, func(t *testing.T) {
+			d := testenv.NewDisk(t, kind, 32)
+			service, sub := newPair(t)
+			sub.on(filepath.Join(d.Path, "data"))
+			service.start()
+			sub.start()
+			stop := make(chan struct{})
+			a := load(service.http, 4, stop)
+			a.more(t, 300)
+			waitFor(t, "a commit", 30*time.Second, func() bool { return service.committed() > 0 })
+			d.Fill(0)
+			waitFor(t, "state full", 60*time.Second, func() bool { return sub.metric("earshot_store_full") == 1 })
+			if ok, says := sub.ready(); ok || !strings.Contains(says, "the store can't be written") {
+				t.Errorf("readyz of a full store: %v, %s", ok, says)
+			}
+			stored := sub.metric("earshot_store_records_total")
+			waitFor(t, "a commit of what is stored", 30*time.Second, func() bool { return float64(service.committed()) == stored })
+			a.more(t, 300)
+			if n := float64(service.committed()); n != stored || sub.metric("earshot_store_records_total") != stored {
+				t.Errorf("%v records stored, then %v, %v committed: a full store went on", stored, sub.metric("earshot_store_records_total"), n)
+			}
+			_ = sub.signal(syscall.SIGKILL)
+			sub.output = start(t, exec.Command(binary, sub.args...)) // with no byte free
+			waitFor(t, "an answer of the one that was restarted", 30*time.Second, func() bool {
+				resp, err := http.Get("http://" + sub.admin + "/readyz")
+				if err == nil {
+					resp.Body.Close()
+				}
+				return err == nil
+			})
+			a.more(t, 300)
+			d.Free()
+			waitFor(t, "a store that is written again", 30*time.Second, func() bool { ok, _ := sub.ready(); return ok })
+			a.more(t, 300)
+			close(stop)
+			a.wait()
+			service.stop()
+			sub.stop()
+			oracle(t, a, filepath.Join(sub.data, "store"), filepath.Join(sub.data, "logs"))
+		})
+	}
+}
+
+// TestLogFileStopsBeforeTheStore leaves less free than the log file may use: it stops, the
+// store goes on, and when there is room again the file has every line.
+func TestLogFileStopsBeforeTheStore(t *testing.T) {
+	d := testenv.NewDisk(t, "tmpfs", 32)
+	service, sub := newPair(t)
+	sub.on(filepath.Join(d.Path, "data"))
+	sub.args = append(sub.args, "--subscriber-free-floor", "10")
+	service.start()
+	sub.start()
+	a := &answers{ids: map[string]string{}}
+	service.hello(a, 100) // not so many that they fill what is left
+	d.Fill(2 << 20)       // of the 3.2 MiB that are the store's
+	waitFor(t, "a log file that stops", 60*time.Second, func() bool { return sub.metric("earshot_log_paused") == 1 })
+	if full := sub.metric("earshot_store_full"); full != 0 {
+		t.Errorf("earshot_store_full is %v: the store stopped before the log file", full)
+	}
+	lines := sub.metric("earshot_log_lines_total")
+	service.hello(a, 200)
+	waitFor(t, "a store that goes on", 30*time.Second, func() bool { return sub.metric("earshot_store_records_total") == 300 })
+	if now := sub.metric("earshot_log_lines_total"); now != lines {
+		t.Errorf("the log file went on, from %v to %v lines", lines, now)
+	}
+	d.Free()
+	waitFor(t, "a log file that goes on", 30*time.Second, func() bool { return sub.metric("earshot_log_paused") == 0 })
+	service.stop()
+	waitFor(t, "a line for each answer", 30*time.Second, func() bool { return a.in(logIDs(t, filepath.Join(sub.data, "logs"))) })
+	sub.stop()
+	oracle(t, a, filepath.Join(sub.data, "store"), filepath.Join(sub.data, "logs"))
+}
+
+// TestFullDiskFromTheFirstRecord starts a service with no byte free: what it answers before
+// anybody listens is in its memory alone, and a subscriber is told of it all the same.
+func TestFullDiskFromTheFirstRecord(t *testing.T) {
+	d := testenv.NewDisk(t, "tmpfs", 32)
+	service, sub := newPair(t)
+	service.on(filepath.Join(d.Path, "data"))
+	service.start()
+	service.stop() // the folder is there
+	d.Fill(0)
+	service.start()
+	a := &answers{ids: map[string]string{}}
+	service.hello(a, 20)
+	if service.metric("earshot_journal_degraded") != 1 {
+		t.Fatal("the journal was written: this test shows nothing")
+	}
+	sub.start()
+	waitFor(t, "the records of a service whose disk is full", 30*time.Second, func() bool { return sub.metric("earshot_store_records_total") == 20 })
+	d.Free()
+	waitFor(t, "a journal that is written", 30*time.Second, func() bool { return service.metric("earshot_journal_degraded") == 0 })
+	service.stop()
+	sub.stop()
+	oracle(t, a, filepath.Join(sub.data, "store"), filepath.Join(sub.data, "logs"))
+}
+
+// TestFirstStartOnAFullDisk starts what has no folder yet where none can be made: it ends
+// with one line that says so.
+func TestFirstStartOnAFullDisk(t *testing.T) {
+	for _, kind := range disks {
+		d := testenv.NewDisk(t, kind, 16)
+		d.Fill(0)
+		_, sub := newPair(t)
+		sub.on(filepath.Join(d.Path, "data"))
+		out, err := exec.Command(binary, sub.args...).CombinedOutput()
+		if err == nil || bytes.Count(out, []byte("\n")) != 1 || !bytes.Contains(out, []byte("no space left on device; ")) || !bytes.Contains(out, []byte(sub.data)) {
+			t.Errorf("%s: %v, %q: want one line with the folder, the reason and the fix", kind, err, out)
+		}
+	}
+}
