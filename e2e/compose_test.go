@@ -208,7 +208,7 @@ func compose(t *testing.T, e *deploy.Engine, tag string, program ...string) {
 	a.wait()
 	pages()
 	dir := t.TempDir()
-	waitFor(t, "a line for each answer", time.Minute, func() bool { return a.in(p.logged(dir)) })
+	a.logged(t, time.Minute, func() map[string]int { return p.logged(dir) })
 
 	p.run("stop")
 	for _, service := range containers {
@@ -293,16 +293,12 @@ func (a *answers) ofDowncase() (n int) {
 	return n
 }
 
-// logged is the ids in the log file of the subscriber's container, by way of a file in dir.
+// logged is the ids in the log files of the subscriber's container, copied to a folder in dir.
 func (p *project) logged(dir string) map[string]int {
-	text, err := p.exec("subscriber", "cat", "/data/logs/subscriber.log")
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "now.log"), []byte(text+"\n"), 0o644)
-	}
-	if err != nil {
+	if err := p.e.Copy(within(p.t, time.Minute), p.container("subscriber").ID, "/data/logs", dir); err != nil {
 		p.t.Fatal(err)
 	}
-	return logIDs(p.t, dir)
+	return logIDs(p.t, filepath.Join(dir, "logs"))
 }
 
 // isHardened asks inside of the containers what they may do.

@@ -351,7 +351,7 @@ func TestLogFileStopsBeforeTheStore(t *testing.T) {
 	d.Free()
 	waitFor(t, "a log file that goes on", 30*time.Second, func() bool { return sub.metric("earshot_log_paused") == 0 })
 	service.stop()
-	waitFor(t, "a line for each answer", 30*time.Second, func() bool { return a.in(logIDs(t, filepath.Join(sub.data, "logs"))) })
+	a.logged(t, 30*time.Second, func() map[string]int { return logIDs(t, filepath.Join(sub.data, "logs")) })
 	sub.stop()
 	oracle(t, a, filepath.Join(sub.data, "store"), filepath.Join(sub.data, "logs"))
 }

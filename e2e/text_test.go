@@ -118,7 +118,7 @@ func TestEveryLineOfAText(t *testing.T) {
 		sub := newInstance(t, []string{"subscriber"}, "--subscriber-connect", s.feed, "--subscriber-format", "json")
 		sub.start()
 		logs := filepath.Join(sub.data, "logs")
-		waitFor(t, "a line for each answer", 30*time.Second, func() bool { return a.in(logIDs(t, logs)) })
+		a.logged(t, 30*time.Second, func() map[string]int { return logIDs(t, logs) })
 		sub.stop()
 		s.stop()
 		oracle(t, a, filepath.Join(sub.data, "store"), logs)
@@ -153,7 +153,7 @@ func TestEveryLineOfAText(t *testing.T) {
 		close(stop)
 		kills := <-stopped
 		logs := filepath.Join(i.data, "logs")
-		waitFor(t, "a line for each answer", 30*time.Second, func() bool { return a.in(logIDs(t, logs)) })
+		a.logged(t, 30*time.Second, func() map[string]int { return logIDs(t, logs) })
 		i.stop()
 		oracle(t, a, filepath.Join(i.data, "store"), logs)
 		t.Logf("kills %d", kills)

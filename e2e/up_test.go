@@ -159,16 +159,27 @@ func load(base string, clients int, stop <-chan struct{}) *answers {
 	return a
 }
 
-// in tells whether the id of every whole answer is among ids.
-func (a *answers) in(ids map[string]int) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for id := range a.ids {
-		if ids[id] == 0 {
-			return false
+// logged waits until the id of every whole answer is among those that ids returns.
+func (a *answers) logged(t *testing.T, limit time.Duration, ids func() map[string]int) {
+	t.Helper()
+	var lines map[string]int
+	missing, one := 0, ""
+	defer func() {
+		if missing > 0 {
+			t.Logf("%d of %d answers are not among %d lines, %s (%q) for one", missing, len(a.ids), len(lines), one, a.ids[one])
 		}
-	}
-	return true
+	}()
+	waitFor(t, "a line for each answer", limit, func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		lines, missing = ids(), 0
+		for id := range a.ids {
+			if lines[id] == 0 {
+				missing, one = missing+1, id
+			}
+		}
+		return missing == 0
+	})
 }
 
 // oracle judges by PROTOCOL.md 9: each whole answer's id is in the store and in the log
@@ -276,7 +287,7 @@ func TestUpUnderKill9(t *testing.T) {
 	close(stop)
 	a.wait()
 	logs := filepath.Join(i.data, "logs")
-	waitFor(t, "a line for each answer", 20*time.Second, func() bool { return a.in(logIDs(t, logs)) })
+	a.logged(t, 20*time.Second, func() map[string]int { return logIDs(t, logs) })
 	i.stop()
 	oracle(t, a, filepath.Join(i.data, "store"), logs)
 }
