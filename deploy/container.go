@@ -3,6 +3,7 @@ package deploy
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -125,6 +126,22 @@ func (e *Engine) Inspect(ctx context.Context, id string) (Container, error) {
 		}
 	}
 	return c, nil
+}
+
+// Memory is how many bytes a container uses, as `docker stats` counts them: without the
+// file pages that nobody has used for some time.
+func (e *Engine) Memory(ctx context.Context, id string) (uint64, error) {
+	at, err := e.c.ContainerStatsOneShot(ctx, id)
+	if err != nil {
+		return 0, failed("stats of", id, err)
+	}
+	defer at.Body.Close()
+	var now container.StatsResponse
+	if err := json.NewDecoder(at.Body).Decode(&now); err != nil {
+		return 0, failed("stats of", id, err)
+	}
+	idle := max(now.MemoryStats.Stats["total_inactive_file"], now.MemoryStats.Stats["inactive_file"]) // of cgroup v1 and v2
+	return now.MemoryStats.Usage - idle, nil
 }
 
 // List tells of the containers that have all labels, whether they run or not, in the

@@ -180,22 +180,31 @@ func compose(t *testing.T, e *deploy.Engine, tag string, program ...string) {
 	p.publishesOnLoopback()
 	p.pages()
 
+	p.idles()
+	p.missesOne()
+
+	seed := rand.Uint64()
+	t.Logf("killed in the order of seed %d", seed)
 	stop := make(chan struct{})
 	a := load(p.http, 3, stop)
-	pages := a.also(p.http+"/web/v1/products/iphone-16-128?customer=c1001", stop)
+	pages := a.pages(p.http, stop)
 	p.enough(a)
-	for _, kill := range [][]string{{"gateway"}, {"downcase", "prices"}, {"subscriber"}, {"gateway", "subscriber", "recommendations"}} {
-		p.run(append([]string{"kill"}, kill...)...)
-		p.run(append([]string{"start"}, kill...)...)
-		p.healthy(kill...)
+	kill := slices.Clone(containers)
+	rand.New(rand.NewPCG(seed, 0)).Shuffle(len(kill), func(i, j int) { kill[i], kill[j] = kill[j], kill[i] })
+	for three := range slices.Chunk(kill, 3) {
+		p.run(append([]string{"kill"}, three...)...)
+		p.run(append([]string{"start"}, three...)...)
+		p.healthy(three...)
 		p.enough(a)
 	}
+	p.run(append([]string{"restart"}, kill[:4]...)...)
+	p.enough(a)
 	p.run("up", "-d", "--no-build", "--no-recreate", "--scale", "downcase=3")
 	p.healthy("downcase")
 	waitFor(t, "answers of three replicas", time.Minute, func() bool { return a.streams("lower case of ") >= 3 })
 	p.run("up", "-d", "--no-build", "--no-recreate", "--scale", "downcase=1")
 	p.enough(a)
-	for range 2 {
+	for range 10 {
 		p.run("up", "-d", "--no-build", "--force-recreate")
 		p.healthy(containers...)
 		p.enough(a)
@@ -240,19 +249,20 @@ func (p *project) pages() {
 	hears(p.t, p.text, p.http+"/downcase/?param=HELLO", "lower case of HELLO is hello")
 }
 
-// also asks for one more address until stop is closed; wait waits for its end.
-func (a *answers) also(at string, stop <-chan struct{}) (wait func()) {
+// pages asks for pages, no two of them the same, until stop is closed; wait waits for its end.
+func (a *answers) pages(base string, stop <-chan struct{}) (wait func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		client := &http.Client{Timeout: 10 * time.Second}
-		for {
+		for n := 0; ; n++ {
 			select {
 			case <-stop:
 				return
 			default:
 			}
-			if !a.get(client, at) {
+			view := []string{"web", "mobile", "api"}[n%3]
+			if !a.get(client, fmt.Sprintf("%s/%s/v1/products/iphone-16-128?customer=c1001&n=%d", base, view, n)) {
 				time.Sleep(20 * time.Millisecond) // it is down
 			}
 		}
@@ -299,6 +309,36 @@ func (p *project) logged(dir string) map[string]int {
 		p.t.Fatal(err)
 	}
 	return logIDs(p.t, filepath.Join(dir, "logs"))
+}
+
+// idles asks what all containers together need while there is nothing to do.
+func (p *project) idles() {
+	p.t.Helper()
+	var total uint64
+	for _, service := range containers {
+		n, err := p.e.Memory(p.t.Context(), p.container(service).ID)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		total += n
+	}
+	p.t.Logf("%d containers use %d MB of memory", len(containers), total/1e6)
+	if total > 300e6 {
+		p.t.Errorf("the containers use %d bytes of memory, want at most 300 MB", total)
+	}
+}
+
+// missesOne asks for the page without the service that recommends: it costs the page what
+// is recommended, and the page says so.
+func (p *project) missesOne() {
+	p.t.Helper()
+	p.run("kill", "recommendations")
+	page, err := get(p.http + "/web/v1/products/iphone-16-128")
+	if err != nil || !strings.Contains(page, `"iphone-16-128"`) || !strings.Contains(page, `"missing":[{"part":"together"`) {
+		p.t.Errorf("without recommendations the page is %s, %v", page, err)
+	}
+	p.run("start", "recommendations")
+	p.healthy("recommendations")
 }
 
 // isHardened asks inside of the containers what they may do.

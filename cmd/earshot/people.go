@@ -53,6 +53,7 @@ func healthcheckCommand() *cobra.Command {
 		Example: "  earshot healthcheck\n  earshot healthcheck --admin-listen 127.0.0.1:5002",
 	}
 	return withSettings(cmd, "healthcheck", func(ctx context.Context, s *settings) error {
+		defer process.Brief()
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		resp, err := adminClient(s).Do(ctx, http.MethodGet, "/readyz")
