@@ -217,7 +217,7 @@ func compose(t *testing.T, e *deploy.Engine, tag string, program ...string) {
 	a.wait()
 	pages()
 	dir := t.TempDir()
-	a.logged(t, time.Minute, func() map[string]int { return p.logged(dir) })
+	a.logged(t, time.Minute, p.logged)
 
 	p.run("stop")
 	for _, service := range containers {
@@ -303,8 +303,11 @@ func (a *answers) ofDowncase() (n int) {
 	return n
 }
 
-// logged is the ids in the log files of the subscriber's container, copied to a folder in dir.
-func (p *project) logged(dir string) map[string]int {
+// logged is the ids in the log files of the subscriber's container, copied here. Each look
+// has a folder of its own: what is there already is not overwritten.
+func (p *project) logged() map[string]int {
+	dir := p.t.TempDir()
+	defer os.RemoveAll(dir)
 	if err := p.e.Copy(within(p.t, time.Minute), p.container("subscriber").ID, "/data/logs", dir); err != nil {
 		p.t.Fatal(err)
 	}

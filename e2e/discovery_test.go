@@ -308,21 +308,54 @@ func composeLabels(t *testing.T, e *deploy.Engine, tag string, program ...string
 	p.args = append(p.args, "--file", filepath.Join(root, "deploy", "docker-labels.yml"), "--file", more)
 	p.env = append(p.env, fmt.Sprintf("DOCKER_GID=%d", info.Sys().(*syscall.Stat_t).Gid))
 	up := func(n string) {
-		p.run("up", "-d", "--no-build", "--no-recreate", "--scale", "wordcount="+n, "gateway", "docker-agent", "wordcount")
+		p.run("up", "-d", "--no-build", "--no-recreate", "--scale", "wordcount="+n, "gateway", "subscriber", "docker-agent", "wordcount")
 	}
 	up("1")
 	url := p.http + "/wordcount/?text=to+be"
 	waitFor(t, "an answer", time.Minute, func() bool { _, err := get(url); return err == nil })
-	p.healthy("docker-agent")
-	if out, err := p.exec("gateway", "ls", "/var/run/docker.sock"); err == nil {
-		t.Errorf("the gateway has the socket: %s", out)
+	p.healthy("docker-agent", "subscriber")
+	for _, service := range []string{"gateway", "subscriber"} {
+		if out, err := p.exec(service, "ls", "/var/run/docker.sock"); err == nil {
+			t.Errorf("the %s has the socket: %s", service, out)
+		}
 	}
 	if out, err := p.exec("docker-agent", "id", "-u"); err != nil || out != "65532" {
 		t.Errorf("the agent's user is %q, %v", out, err)
 	}
-	c := newCrowd(url)
+	if out, err := p.exec("subscriber", "printenv", "EARSHOT_SUBSCRIBER_CONNECT"); err != nil || strings.Contains(out, "wordcount") {
+		t.Errorf("the subscriber is told where wordcount is: %q, %v", out, err)
+	}
+	stop := make(chan struct{})
+	a := ask(p.http+"/wordcount/?text=", 3, stop)
+	enough := func(replicas int) {
+		t.Helper()
+		began := a.count()
+		waitFor(t, fmt.Sprintf("answers of %d replicas", replicas), time.Minute, func() bool {
+			return a.count() > began+300 && a.streams(`{"words":`) >= replicas
+		})
+	}
+	enough(1)
 	up("3")
 	p.healthy("wordcount")
+	enough(3)
+	a.logged(t, time.Minute, p.logged)
 	up("1")
-	c.end(t)
+	enough(3)
+	close(stop)
+	a.wait()
+	a.logged(t, time.Minute, p.logged)
+	for id, body := range a.ids {
+		if !strings.HasPrefix(body, `{"words":`) {
+			t.Errorf("%s: the answer is %s", id, body)
+		}
+	}
+	if a.cut > 0 {
+		t.Errorf("%d requests failed", a.cut)
+	}
+	p.run("stop")
+	dir := t.TempDir()
+	if err := e.Copy(within(t, time.Minute), p.container("subscriber").ID, "/data", dir); err != nil {
+		t.Fatal(err)
+	}
+	oracle(t, a, filepath.Join(dir, "data", "store"), filepath.Join(dir, "data", "logs"))
 }

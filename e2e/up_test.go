@@ -138,6 +138,11 @@ func (a *answers) get(client *http.Client, at string) (whole bool) {
 // load sends requests from several clients until stop is closed, each with words of
 // its own.
 func load(base string, clients int, stop <-chan struct{}) *answers {
+	return ask(base+"/downcase/?param=", clients, stop)
+}
+
+// ask is load of a URL that the words are put behind.
+func ask(at string, clients int, stop <-chan struct{}) *answers {
 	a := &answers{ids: map[string]string{}}
 	var wg sync.WaitGroup
 	for c := range clients {
@@ -149,7 +154,7 @@ func load(base string, clients int, stop <-chan struct{}) *answers {
 					return
 				default:
 				}
-				if !a.get(client, base+"/downcase/?param="+url.QueryEscape(fmt.Sprintf("WORD-%d-%d", c, n))) {
+				if !a.get(client, at+url.QueryEscape(fmt.Sprintf("WORD-%d-%d", c, n))) {
 					time.Sleep(20 * time.Millisecond) // it is down
 				}
 			}

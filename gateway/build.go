@@ -34,9 +34,6 @@ func NewTable(c Config) (*Table, error) {
 		u := c.Upstreams[name]
 		errs = append(errs, config.At("upstreams."+name, errors.Join(u.Validate(), u.Timeouts.Validate())))
 	}
-	if c.Discover.Docker != nil {
-		errs = append(errs, config.At("discover.docker.agent", c.Discover.Docker.Validate()))
-	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -54,7 +51,6 @@ func newTable(c *Config) (*Table, error) {
 		clientIdle: cmp.Or(c.ClientIdle, DefaultClientIdle),
 		upstreams:  map[string]target{},
 		pages:      map[string]*compose.Composition{},
-		docker:     c.Discover.Docker,
 		exact:      map[string]*node{}, wildcard: map[string]*node{}, anyHost: &node{},
 	}
 	errs := []error{config.At("client-idle", notNegative(c.ClientIdle))}

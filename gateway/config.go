@@ -27,30 +27,6 @@ type Config struct {
 	Routes    []RouteConfig             `yaml:"routes"`
 	// Compositions are pages made of the answers of many upstreams, by their names.
 	Compositions map[string]compose.Config `yaml:"compositions"`
-	// Discover finds further upstreams and routes.
-	Discover DiscoverConfig `yaml:"discover"`
-}
-
-// DiscoverConfig says where upstreams and routes are found beside those of the file.
-type DiscoverConfig struct {
-	Docker *DockerConfig `yaml:"docker"` // in the labels of containers; default not
-}
-
-// DockerConfig says where an agent tells of containers.
-type DockerConfig struct {
-	Agent string `yaml:"agent"` // http://host:port
-	// Network is the one in which the gateway reaches the containers: its name, or the
-	// name that Compose puts its project's before. Default: each is in one only.
-	Network string `yaml:"network"`
-}
-
-// Validate says what is wrong with the agent's URL.
-func (c *DockerConfig) Validate() error {
-	u, err := upstream.ParseOrigin(c.Agent)
-	if err == nil && u.Scheme != "http" {
-		err = fmt.Errorf("want http://host:port, got %q", c.Agent)
-	}
-	return err
 }
 
 // UpstreamConfig is one upstream.

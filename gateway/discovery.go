@@ -1,124 +1,98 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/earshot-mq/earshot/gateway/discover/docker"
-	"github.com/earshot-mq/earshot/internal/containers"
+	"github.com/earshot-mq/earshot/internal/docker"
+	"github.com/earshot-mq/earshot/internal/metric"
 )
 
 // Discovery gives a Gateway the services of containers beside those of its file, as the
-// labels of the containers say. It replaces the Gateway's table at each change; while
-// the agent does not answer the last one stays.
+// labels of the containers say. It replaces the Gateway's table at each change. It may be
+// used from many goroutines.
 type Discovery struct {
-	g    *Gateway
-	file *Table
-	log  *slog.Logger
-
-	memory *memory  // Run's
-	last   []string // of the problems, what the log was told; Run's
+	g        *Gateway
+	problems *docker.Problems
 
 	mu       sync.Mutex // guards what follows
-	known    bool       // the agent has answered
-	away     error      // why it does not
+	file     *Table
+	members  []docker.Member // of the last list
+	memory   *memory
 	services int
-	problems []Problem
 }
 
-// NewDiscovery makes the Discovery of a table whose configuration says where to look.
-// Without that it is nil.
+// NewDiscovery makes the Discovery of a Gateway that has a file's table. A
+// docker.Follower has to tell it of containers.
 func NewDiscovery(g *Gateway, file *Table, log *slog.Logger) *Discovery {
-	if file.docker == nil {
-		return nil
-	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Discovery{g: g, file: file, log: log, memory: newMemory()}
+	return &Discovery{g: g, file: file, problems: docker.NewProblems(log), memory: newMemory()}
 }
 
-// Run follows the agent until ctx is done. One Run at a time.
-func (d *Discovery) Run(ctx context.Context) error {
-	docker.Follow(ctx, d.file.docker.Agent, d.log, func(all []containers.Container) { d.apply(all, time.Now()) }, d.failed)
+// Found says which containers there are now. On an error the table before stays, and
+// State says so.
+func (d *Discovery) Found(all []docker.Member) { d.found(all, time.Now()) }
+
+func (d *Discovery) found(all []docker.Member, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.members = all
+	problems, err := d.swap(d.file, now)
+	if err != nil {
+		problems = append(problems, docker.Problem{Container: "gateway", Err: err})
+	}
+	d.problems.Set(problems)
+}
+
+// Swap makes t the file's table; what was found stays beside it. On an error nothing has
+// changed.
+func (d *Discovery) Swap(t *Table) error {
+	if t == nil {
+		return errors.New("gateway: swap: no table")
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	problems, err := d.swap(t, time.Now())
+	if err != nil {
+		return err
+	}
+	d.file = t
+	d.problems.Set(problems)
 	return nil
 }
 
-// apply makes the table of a list the Gateway's.
-func (d *Discovery) apply(all []containers.Container, now time.Time) {
-	found, problems := gather(all, d.file.docker.Network)
-	table, conflicts := d.file.with(d.memory.keep(found, now))
-	problems = append(problems, conflicts...)
-	if err := d.g.Swap(table); err != nil {
-		problems = append(problems, Problem{"gateway", err}) // the table before stays
-	}
-	d.tell(problems)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.known, d.away, d.services, d.problems = true, nil, len(found), problems
+// swap makes file, with what was found, the Gateway's table.
+func (d *Discovery) swap(file *Table, now time.Time) ([]docker.Problem, error) {
+	found, problems := gather(d.members)
+	table, conflicts := file.with(d.memory.keep(found, now))
+	d.services = len(found)
+	return append(problems, conflicts...), d.g.Swap(table)
 }
 
-// tell tells the log what is wrong that was not before, and what no longer is.
-func (d *Discovery) tell(problems []Problem) {
-	var now []string
-	for _, p := range problems {
-		text := p.String()
-		now = append(now, text)
-		if !slices.Contains(d.last, text) {
-			d.log.Warn("labels are refused", "container", p.Container, "error", p.Err)
-		}
+// State is "ok: …", or "degraded: …" with what is refused.
+func (d *Discovery) State() string {
+	if wrong := d.problems.Lines(); len(wrong) > 0 {
+		return "degraded: " + strings.Join(wrong, "; ")
 	}
-	for _, text := range d.last {
-		if !slices.Contains(now, text) {
-			d.log.Info("labels are no longer refused", "was", text)
-		}
-	}
-	d.last = now
-}
-
-func (d *Discovery) failed(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.away = err
+	return fmt.Sprintf("ok: %d services", d.services)
 }
 
-// Problems are what is wrong with containers now.
-func (d *Discovery) Problems() []Problem {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.Clone(d.problems)
-}
-
-// shown is how many problems State names.
-const shown = 8
-
-// State is "ok: …", or "degraded: …" with what is wrong. It fails until the agent has
-// answered once: the routes are not known then.
-func (d *Discovery) State() (string, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.known {
-		return "", errors.Join(errors.New("the Docker agent has not answered yet"), d.away)
+// Metrics is what an operator has to know of what was found.
+func (d *Discovery) Metrics() []metric.Metric {
+	return []metric.Metric{
+		metric.Gauge("earshot_gateway_found_services", "Services that the gateway found in the labels of containers.", func() int {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			return d.services
+		}),
+		metric.Gauge("earshot_gateway_refused_containers", "Containers of which the gateway refuses a route or another label; /readyz names them.", d.problems.Containers),
 	}
-	var wrong []string
-	if d.away != nil {
-		wrong = append(wrong, "the Docker agent is away, what it said last is used: "+d.away.Error())
-	}
-	for i, p := range d.problems {
-		if i == shown {
-			wrong = append(wrong, fmt.Sprintf("and %d more", len(d.problems)-i))
-			break
-		}
-		wrong = append(wrong, strings.ReplaceAll(p.String(), "\n", "; "))
-	}
-	if len(wrong) > 0 {
-		return "degraded: " + strings.Join(wrong, "; "), nil
-	}
-	return fmt.Sprintf("ok: %d services", d.services), nil
 }

@@ -25,7 +25,7 @@
 //
 // # Discovery
 //
-// Upstreams and routes may stand in the labels of containers (discover/docker). A
+// Upstreams and routes may stand in the labels of containers (internal/docker). A
 // Discovery makes one Table of them and of the file's, at each change.
 //
 // # Files

@@ -11,26 +11,15 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/gateway/compose"
-	"github.com/earshot-mq/earshot/gateway/discover/docker"
 	"github.com/earshot-mq/earshot/internal/config"
 	"github.com/earshot-mq/earshot/internal/containers"
+	"github.com/earshot-mq/earshot/internal/docker"
 )
-
-// Problem is what is wrong with a container's labels, or with some of them.
-type Problem struct {
-	Container string // its name
-	Err       error
-}
-
-// String is the problem in a line.
-func (p Problem) String() string { return p.Container + ": " + p.Err.Error() }
 
 // member is a container whose labels can be used.
 type member struct {
-	containers.Container
-	labels   docker.Labels
+	docker.Member
 	upstream UpstreamConfig
-	at       netip.AddrPort
 }
 
 // group is the containers that have one service's name. The oldest says its routes.
@@ -46,20 +35,21 @@ func serves(c containers.Container) bool {
 }
 
 // gather makes services of containers, in the order of their names.
-func gather(all []containers.Container, network string) (found []group, problems []Problem) {
+func gather(all []docker.Member) (found []group, problems []docker.Problem) {
 	byName := map[string]*group{}
 	for _, c := range all {
-		m, enabled, err := understand(c, network)
-		if err != nil {
-			problems = append(problems, Problem{c.Name, err})
+		l := c.Labels
+		m := member{Member: c, upstream: UpstreamConfig{URL: "http://" + l.Service, Balance: Balance(l.Balance), Records: Records(l.Records)}}
+		if l.Health != "" {
+			m.upstream.Health = &HealthConfig{Path: l.Health}
+		}
+		if err := m.check(); err != nil {
+			problems = append(problems, docker.Problem{Container: c.Name, Err: err})
 			continue
 		}
-		if !enabled {
-			continue
-		}
-		s := byName[m.labels.Service]
+		s := byName[l.Service]
 		if s == nil {
-			s = &group{name: m.labels.Service}
+			s = &group{name: l.Service}
 			byName[s.name] = s
 		}
 		s.members = append(s.members, m)
@@ -76,28 +66,9 @@ func gather(all []containers.Container, network string) (found []group, problems
 	return found, problems
 }
 
-// understand judges a container by itself.
-func understand(c containers.Container, network string) (m member, enabled bool, err error) {
-	l, enabled, err := docker.Parse(c.Labels)
-	if err != nil || !enabled {
-		return m, enabled, err
-	}
-	m = member{Container: c, labels: l, upstream: UpstreamConfig{URL: "http://" + l.Service, Balance: Balance(l.Balance), Records: Records(l.Records)}}
-	if l.Health != "" {
-		m.upstream.Health = &HealthConfig{Path: l.Health}
-	}
-	errs := []error{m.check()}
-	if c.State == containers.Running || c.State == containers.Stopping {
-		addr, err := docker.Address(c, network)
-		errs = append(errs, err)
-		m.at = netip.AddrPortFrom(addr, l.Port)
-	}
-	return m, true, errors.Join(errs...)
-}
-
 // check says what is wrong with the values of the labels.
 func (m *member) check() error {
-	l := m.labels
+	l := m.Labels
 	if !isParameter(l.Service) {
 		return fmt.Errorf("earshot.service: %q is not made of letters, digits, - and _", l.Service)
 	}
@@ -133,7 +104,7 @@ func optional(s string, unmarshal func([]byte) error) error {
 
 // route is a route as tables have it.
 func (m *member) route(r docker.Route) (*Route, error) {
-	name := m.labels.Service
+	name := m.Labels.Service
 	c := &RouteConfig{
 		Host: r.Host, Path: r.Path, Methods: r.Methods, Upstream: name,
 		StripPrefix: r.StripPrefix, Timeout: r.Timeout, Body: r.Body,
@@ -144,13 +115,13 @@ func (m *member) route(r docker.Route) (*Route, error) {
 }
 
 // differences names the containers whose labels are not those that count.
-func (s *group) differences() (problems []Problem) {
+func (s *group) differences() (problems []docker.Problem) {
 	first := s.members[0]
 	for _, m := range s.members[1:] {
-		a, b := first.labels, m.labels
-		a.Port, b.Port = 0, 0 // each may have its own
+		a, b := first.Labels, m.Labels
+		a.Port, a.Feed, b.Port, b.Feed = 0, 0, 0, 0 // each may have its own
 		if !reflect.DeepEqual(a, b) && serves(m.Container) {
-			problems = append(problems, Problem{m.Name, fmt.Errorf("is a replica of %s, but has other labels than %s, which is older and counts", s.name, first.Name)})
+			problems = append(problems, docker.Problem{Container: m.Name, Err: fmt.Errorf("is a replica of %s, but has other labels than %s, which is older and counts", s.name, first.Name)})
 		}
 	}
 	return problems
@@ -164,9 +135,9 @@ func (s *group) replicas() []netip.AddrPort {
 		switch {
 		case !serves(m.Container):
 		case m.Health == containers.Starting:
-			starting = append(starting, m.at)
+			starting = append(starting, netip.AddrPortFrom(m.Addr, m.Labels.Port))
 		default:
-			ready = append(ready, m.at)
+			ready = append(ready, netip.AddrPortFrom(m.Addr, m.Labels.Port))
 		}
 	}
 	if len(ready) == 0 {
@@ -178,7 +149,7 @@ func (s *group) replicas() []netip.AddrPort {
 
 // with is the table with services beside what it has. What is taken already, by the
 // file or by a service before, is left out and named.
-func (t *Table) with(found []group) (*Table, []Problem) {
+func (t *Table) with(found []group) (*Table, []docker.Problem) {
 	next := *t
 	next.upstreams = maps.Clone(t.upstreams)
 	next.exact, next.wildcard, next.anyHost = map[string]*node{}, map[string]*node{}, &node{}
@@ -186,25 +157,25 @@ func (t *Table) with(found []group) (*Table, []Problem) {
 	for _, r := range t.routes {
 		next.add(r) // none has the place: it is so in t
 	}
-	var problems []Problem
+	var problems []docker.Problem
 	for _, s := range found {
 		first := &s.members[0]
 		if _, taken := t.upstreams[s.name]; taken {
 			for _, m := range s.members {
-				problems = append(problems, Problem{m.Name, fmt.Errorf("earshot.service: the file has an upstream %q, which counts", s.name)})
+				problems = append(problems, docker.Problem{Container: m.Name, Err: fmt.Errorf("earshot.service: the file has an upstream %q, which counts", s.name)})
 			}
 			continue
 		}
 		if err := next.addUpstream(s.name, first.upstream); err != nil {
-			problems = append(problems, Problem{first.Name, err}) // what check finds is not here
+			problems = append(problems, docker.Problem{Container: first.Name, Err: err}) // what check finds is not here
 			continue
 		}
 		u := next.upstreams[s.name]
 		u.origins, u.found, u.replicas = nil, true, s.replicas()
 		next.upstreams[s.name] = u
-		for _, l := range first.labels.Routes {
+		for _, l := range first.Labels.Routes {
 			if err := next.addFound(first, l); err != nil {
-				problems = append(problems, Problem{first.Name, config.At(l.Label, err)})
+				problems = append(problems, docker.Problem{Container: first.Name, Err: config.At(l.Label, err)})
 			}
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/containers"
+	"github.com/earshot-mq/earshot/internal/docker"
+	"github.com/earshot-mq/earshot/internal/metric"
 )
 
 // container makes one of labels in lines, "service=x"; its address is in the network
@@ -45,12 +46,11 @@ func container(n int, lines string) containers.Container {
 
 // fileTable has the upstream file and the route /file of it.
 func fileTable(t *testing.T) *Table {
-	return tableOf(t, "upstreams: {file: {url: 'http://127.0.0.1:1'}}\nroutes: [{path: /file, upstream: file}]\n"+
-		"discover: {docker: {agent: 'http://agent:5002', network: back}}")
+	return tableOf(t, "upstreams: {file: {url: 'http://127.0.0.1:1'}}\nroutes: [{path: /file, upstream: file}]\n")
 }
 
 // show is what a table has of labels, and what is wrong.
-func show(t *Table, problems []Problem) string {
+func show(t *Table, problems []docker.Problem) string {
 	var b strings.Builder
 	for _, r := range t.routes {
 		if u := t.upstreams[r.Upstream]; u.found {
@@ -61,6 +61,14 @@ func show(t *Table, problems []Problem) string {
 		fmt.Fprintln(&b, p)
 	}
 	return b.String()
+}
+
+// merge is what a file and the containers in the network back give together.
+func merge(file *Table, m *memory, all []containers.Container, now time.Time) (*Table, []docker.Problem) {
+	members, refused := docker.Read(all, "back")
+	found, problems := gather(members)
+	table, conflicts := file.with(m.keep(found, now))
+	return table, slices.Concat(refused, problems, conflicts)
 }
 
 // TestFound has lists of containers, and the routes and errors that they give.
@@ -123,9 +131,8 @@ func TestFound(t *testing.T) {
 			for i, lines := range c.all {
 				all = append(all, container(i+1, lines))
 			}
-			found, problems := gather(all, "back")
-			table, conflicts := fileTable(t).with(newMemory().keep(found, time.Now()))
-			if got := show(table, append(problems, conflicts...)); got != c.want {
+			table, problems := merge(fileTable(t), newMemory(), all, time.Now())
+			if got := show(table, problems); got != c.want {
 				t.Errorf("got\n%swant\n%s", got, c.want)
 			}
 			if r := table.Match("GET", "", "/file").Route; r == nil || r.Upstream != "file" {
@@ -142,9 +149,8 @@ func TestMemory(t *testing.T) {
 	step := func(name, want string, after time.Duration, all ...containers.Container) {
 		t.Helper()
 		now = now.Add(after)
-		found, problems := gather(all, "back")
-		table, conflicts := file.with(memory.keep(found, now))
-		if got := show(table, append(problems, conflicts...)); got != want {
+		table, problems := merge(file, memory, all, now)
+		if got := show(table, problems); got != want {
 			t.Errorf("%s: got\n%swant\n%s", name, got, want)
 		}
 	}
@@ -210,15 +216,26 @@ func (a *toldAgent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func TestDiscovery(t *testing.T) {
 	a, b, agent := named(t, "a"), named(t, "b"), newToldAgent(t)
 	log := &lines{}
-	d := open(t, "discover: {docker: {agent: '"+agent.URL+"'}}", Options{}, nil)
-	discovery := NewDiscovery(d.Gateway, d.now.Load().table, slog.New(slog.NewTextHandler(log, nil)))
+	logger := slog.New(slog.NewTextHandler(log, nil))
+	d := open(t, "", Options{}, nil)
+	discovery := NewDiscovery(d.Gateway, d.now.Load().table, logger)
+	follower := docker.NewFollower(agent.URL, "", logger)
+	follower.Tell(discovery.Found)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { _ = discovery.Run(ctx) })
+	running.Go(func() { _ = follower.Run(ctx) })
 	defer running.Wait()
 	defer cancel()
-	if state, err := discovery.State(); err == nil {
+	if state, err := follower.State(); err == nil {
 		t.Errorf("before an answer State = %q", state)
+	}
+	want := func(all []metric.Metric, name string, value float64) {
+		t.Helper()
+		for _, m := range all {
+			if m.Name == name && m.Value() != value {
+				t.Errorf("%s = %v, want %v", name, m.Value(), value)
+			}
+		}
 	}
 	at := func(n int, s *raw, lines string) containers.Container {
 		host, port, _ := strings.Cut(s.addr, ":")
@@ -250,33 +267,40 @@ func TestDiscovery(t *testing.T) {
 		until("/x/4", "a 0 ")
 	}
 	agent.say("4", at(1, a, ""), at(2, b, "sevrice=x"), at(3, b, "enable=yes"))
-	deadline := time.Now().Add(patienceInTests)
-	for len(discovery.Problems()) != 2 && time.Now().Before(deadline) {
-		time.Sleep(5 * time.Millisecond)
+	state := func(want string) {
+		t.Helper()
+		deadline := time.Now().Add(patienceInTests)
+		for {
+			state, err := follower.State()
+			if err == nil && strings.HasPrefix(state, want) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("State = %q, %v; want %q", state, err, want)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
 	}
-	want := `degraded: c2: unknown label "earshot.sevrice"; did you mean "earshot.service"?; c3: earshot.enable: want true or false, got "yes"`
-	if state, err := discovery.State(); err != nil || state != want {
-		t.Errorf("State = %q, %v; want %q", state, err, want)
+	state(`degraded: c2: unknown label "earshot.sevrice"; did you mean "earshot.service"?; c3: earshot.enable: want true or false, got "yes"`)
+	want(discovery.Metrics(), "earshot_gateway_found_services", 1)
+	want(discovery.Metrics(), "earshot_gateway_refused_containers", 0)
+	want(follower.Metrics(), "earshot_discovery_refused_containers", 2)
+	agent.say("5", at(1, a, ""), at(2, b, "balance=p3c"))
+	state("ok: 2 containers")
+	want(discovery.Metrics(), "earshot_gateway_refused_containers", 1)
+	if got := discovery.State(); got != `degraded: c2: earshot.balance: unknown value "p3c"; did you mean "p2c"?` {
+		t.Errorf("State = %q", got)
 	}
 	agent.say("5", at(1, a, ""), at(2, b, "sevrice=x"))
 	agent.say("6", at(1, a, ""), at(2, b, "sevrice=x"), at(4, b, "service=y route=/y"))
 	until("/y", "b ")
-	if n := strings.Count(log.String(), "labels are refused"); n != 2 {
-		t.Errorf("the log says %d times that labels are refused, want once for each of 2:\n%s", n, log)
+	if n := strings.Count(log.String(), "labels are refused"); n != 4 {
+		t.Errorf("the log says %d times that labels are refused, want once for each of 4:\n%s", n, log)
 	}
 
 	agent.say("") // away
-	deadline = time.Now().Add(patienceInTests)
-	for {
-		state, err := discovery.State()
-		if err == nil && strings.HasPrefix(state, "degraded: the Docker agent is away") {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("State = %q, %v", state, err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	state("degraded: the Docker agent is away")
+	want(follower.Metrics(), "earshot_discovery_stale", 1)
 	until("/x/5", "a 0 ")
 	agent.say("6", at(4, b, "service=y route=/y"))
 	until("/x/6", `{"detail":"upstream \"x\" failed: no connection"`)
@@ -301,13 +325,38 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-// TestNoDiscovery: without discover there is none.
-func TestNoDiscovery(t *testing.T) {
-	if d := NewDiscovery(nil, tableOf(t, ""), nil); d != nil {
-		t.Error("there is one")
+// TestFoundAndAnotherFile: with another file what was found stays, as far as the file leaves it.
+func TestFoundAndAnotherFile(t *testing.T) {
+	a, file := named(t, "a"), named(t, "file")
+	text := func(path string) string {
+		return "upstreams: {file: {url: 'http://" + file.addr + "'}}\nroutes: [{path: " + path + ", upstream: file}]\n"
 	}
-	names := slices.Sorted(maps.Keys(fileTable(t).upstreams))
-	if len(names) != 1 {
-		t.Errorf("%v", names)
+	d := open(t, text("/file"), Options{}, nil)
+	discovery := NewDiscovery(d.Gateway, d.now.Load().table, nil)
+	host, port, _ := strings.Cut(a.addr, ":")
+	c := container(1, "port="+port)
+	c.Addresses = map[string]string{"bridge": host}
+	members, _ := docker.Read([]containers.Container{c}, "")
+	discovery.Found(members)
+	for _, step := range []struct{ file, at, want string }{
+		{"", "/x/1", "a 0 "},
+		{"", "/file", "file 0 "},
+		{"/other", "/x/2", "a 0 "},
+		{"", "/other", "file 0 "},
+		{"", "/file", `{"detail":"no route`},
+		{"/x/*", "/x/3", "file 0 "},
+		{"/file", "/x/4", "a "},
+	} {
+		if step.file != "" {
+			if err := discovery.Swap(tableOf(t, text(step.file))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, body := get(t, "http://"+d.addr+step.at); !strings.HasPrefix(body, step.want) {
+			t.Errorf("%s gives %q, want %q", step.at, body, step.want)
+		}
+	}
+	if err := discovery.Swap(nil); err == nil {
+		t.Error("Swap(nil) = nil")
 	}
 }

@@ -17,7 +17,6 @@ type Table struct {
 	clientIdle time.Duration
 	upstreams  map[string]target
 	pages      map[string]*compose.Composition
-	docker     *DockerConfig // whose containers are beside the routes; nil: none
 	routes     []*Route
 
 	exact    map[string]*node // by host

@@ -22,6 +22,7 @@ func (s *Subscriber) Metrics() []metric.Metric {
 		metric.Total("earshot_store_commits_total", "Commits told to publishers.", &st.Commits),
 		metric.Total("earshot_store_plain_messages_total", "Messages of foreign PUB sockets.", &st.Plain),
 		metric.Gauge("earshot_publishers_heard", "Publishers heard within the last three seconds.", st.Sources.Load),
+		metric.Gauge("earshot_publishers_found", "Publishers that the labels of containers name.", s.sources.labelled),
 	}
 	if s.hub != nil {
 		all = append(all, s.hub.server.Metrics()...)

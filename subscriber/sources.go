@@ -12,12 +12,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/docker"
 	"github.com/earshot-mq/earshot/internal/feed"
 )
 
 // sources are the publishers that are followed. A host's name is looked up again and
 // again, and each of its addresses is a publisher of its own: so the replicas of a
-// service that is scaled are all heard.
+// service that is scaled are all heard. So are those that labels of containers name.
 type sources struct {
 	endpoints []string
 	follow    func(endpoint string) (*feed.Follower, error)
@@ -25,8 +26,10 @@ type sources struct {
 	lookup    func(ctx context.Context, host string) ([]netip.Addr, error)
 	o         *Options
 
-	mu        sync.Mutex
+	mu        sync.Mutex            // guards what follows
 	following map[string]*following // by endpoint
+	found     []string              // endpoints, in the labels of containers
+	news      chan struct{}         // of found; holds one
 
 	run sync.WaitGroup
 	err chan error // of followers
@@ -47,7 +50,7 @@ const (
 func newSources(o *Options, follow func(string) (*feed.Follower, error), gone func(*feed.Follower)) (*sources, error) {
 	s := &sources{
 		endpoints: o.Connect, follow: follow, gone: gone, o: o,
-		following: map[string]*following{}, err: make(chan error, 1),
+		following: map[string]*following{}, news: make(chan struct{}, 1), err: make(chan error, 1),
 		lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		},
@@ -68,15 +71,47 @@ func (s *sources) serve(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-s.news:
 		case <-time.After(lookupEvery + rand.N(lookupEvery/2)):
 		}
 	}
 }
 
+// find says which publishers the labels of containers name now.
+func (s *sources) find(all []docker.Member) {
+	var found []string
+	for _, m := range all {
+		if m.Labels.Feed != 0 && m.Addr.IsValid() {
+			found = append(found, "tcp://"+netip.AddrPortFrom(m.Addr, m.Labels.Feed).String())
+		}
+	}
+	slices.Sort(found)
+	found = slices.Compact(found)
+	s.mu.Lock()
+	same := slices.Equal(s.found, found)
+	s.found = found
+	s.mu.Unlock()
+	if same {
+		return // each news has all names looked up
+	}
+	select {
+	case s.news <- struct{}{}:
+	default: // serve knows already
+	}
+}
+
 // update follows what is new, and leaves what is named no longer and not heard either: a
-// publisher that stops leaves its name before it has said all.
+// publisher that stops leaves its name, or its container the list, before it has said all.
+// What containers say comes first: a name server can be slow.
 func (s *sources) update(ctx context.Context) {
 	named, sure := map[string]bool{}, true
+	s.mu.Lock()
+	found := s.found
+	s.mu.Unlock()
+	for _, at := range found {
+		named[at] = true
+		s.add(ctx, at)
+	}
 	for _, endpoint := range s.endpoints {
 		all, err := s.resolve(ctx, endpoint)
 		if err != nil {
@@ -95,7 +130,7 @@ func (s *sources) update(ctx context.Context) {
 	defer s.mu.Unlock()
 	for at, f := range s.following {
 		if !named[at] && !f.heard(time.Now()) {
-			s.o.Logger.Info("publisher not followed any more: its name has left it", "endpoint", at)
+			s.o.Logger.Info("publisher not followed any more: nothing names it", "endpoint", at)
 			f.cancel()
 			delete(s.following, at)
 		}
@@ -180,6 +215,13 @@ func (s *sources) heard(now time.Time) (n int64) {
 		}
 	}
 	return n
+}
+
+// labelled counts the publishers that labels name.
+func (s *sources) labelled() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.found)
 }
 
 // all lists the publishers that are followed.

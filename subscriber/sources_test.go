@@ -7,10 +7,13 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/docker"
 	"github.com/earshot-mq/earshot/internal/feed"
 	"github.com/earshot-mq/earshot/internal/zmq"
 )
@@ -105,5 +108,70 @@ func TestSourcesFollowAName(t *testing.T) {
 	defer mu.Unlock()
 	if gone != 6 { // every follower says its last word once
 		t.Errorf("%d last words, want 6", gone)
+	}
+}
+
+// TestSourcesFollowContainers goes through what labels name while a service is scaled and
+// a container that has gone goes on speaking. A container that a name stands for too is
+// followed once.
+func TestSourcesFollowContainers(t *testing.T) {
+	c, err := zmq.NewContext()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	dns := &names{addrs: map[string][]string{"downcase": {"127.0.0.2"}}}
+	s, err := newSources(&Options{Connect: []string{"tcp://downcase:4445"}, Logger: slog.New(slog.DiscardHandler)},
+		func(endpoint string) (*feed.Follower, error) {
+			return feed.NewFollower(c, feed.FollowerOptions{Endpoint: endpoint, Sink: func(feed.Event) bool { return true }})
+		}, func(*feed.Follower) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.lookup = dns.lookup
+	ctx, cancel := context.WithCancel(context.Background())
+	defer s.run.Wait()
+	defer cancel()
+	for _, step := range []struct {
+		name  string
+		found string // address/port of containers
+		heard string
+		want  string // endpoints
+	}{
+		{"nobody has said anything", "", "", "127.0.0.2:4445"},
+		{"one, of another port", "127.0.0.3/4500", "", "127.0.0.2:4445 127.0.0.3:4500"},
+		{"scaled", "127.0.0.3/4500 127.0.0.4/4445", "", "127.0.0.2:4445 127.0.0.3:4500 127.0.0.4:4445"},
+		{"the name's, foreign, restarting, by IPv6", "127.0.0.2/4445 127.0.0.5/0 /4445 ::1/4445", "", "127.0.0.2:4445 [::1]:4445"},
+		{"scaled again", "127.0.0.3/4500 127.0.0.4/4445", "", "127.0.0.2:4445 127.0.0.3:4500 127.0.0.4:4445"},
+		{"gone, one still speaks", "", "127.0.0.4:4445", "127.0.0.2:4445 127.0.0.4:4445"},
+		{"it is silent", "", "", "127.0.0.2:4445"},
+	} {
+		var all []docker.Member
+		for text := range strings.FieldsSeq(step.found) {
+			addr, port, _ := strings.Cut(text, "/")
+			n, err := strconv.ParseUint(port, 10, 16)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := docker.Member{Labels: docker.Labels{Feed: uint16(n)}}
+			m.Addr, _ = netip.ParseAddr(addr)
+			all = append(all, m)
+		}
+		for _, f := range s.all() {
+			f.Stats.Heard.Store(0)
+			if f.Endpoint() == "tcp://"+step.heard {
+				f.Stats.Heard.Store(time.Now().UnixNano())
+			}
+		}
+		s.find(all)
+		s.update(ctx)
+		var got []string
+		for _, f := range s.all() {
+			got = append(got, strings.TrimPrefix(f.Endpoint(), "tcp://"))
+		}
+		slices.Sort(got)
+		if strings.Join(got, " ") != step.want {
+			t.Errorf("%s: followed %v, want %s", step.name, got, step.want)
+		}
 	}
 }

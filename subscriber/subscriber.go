@@ -30,6 +30,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/docker"
 	"github.com/earshot-mq/earshot/internal/feed"
 	"github.com/earshot-mq/earshot/internal/journal"
 	"github.com/earshot-mq/earshot/internal/zmq"
@@ -151,6 +152,10 @@ func (s *Subscriber) Endpoints() (text, rec, replay string) {
 	}
 	return s.hub.server.Endpoints()
 }
+
+// Found says which containers there are now. Those whose labels name a record feed are
+// followed beside Options.Connect. Safe for concurrent use.
+func (s *Subscriber) Found(all []docker.Member) { s.sources.find(all) }
 
 // Close gives up what New took, for a Subscriber that was not run; after Run it does
 // nothing.

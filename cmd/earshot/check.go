@@ -82,7 +82,7 @@ func checkTogether(v *config.Values, up bool) error {
 	if err != nil {
 		return err
 	}
-	if len(c.Routes) == 0 && c.Discover.Docker == nil {
+	if len(c.Routes) == 0 && v.String("discover.docker.agent") == "" {
 		return &config.Error{File: v.File(), Err: errors.New("there are no routes")}
 	}
 	_, err = gateway.NewTable(c)

@@ -40,15 +40,24 @@ func (p *program) gateway(pub *publisher.Publisher, builtins map[string]string) 
 	}
 	p.admin.Check("upstreams", admin.Ready, func(context.Context) (string, error) { return gw.State(), nil })
 	p.add("upstreams", gw.Run)
-	if d := gateway.NewDiscovery(gw, table, p.log.With("part", "discovery")); d != nil {
-		p.admin.Check("docker", admin.Ready, func(context.Context) (string, error) { return d.State() })
-		p.add("discovery", d.Run)
+	if err := p.discovery(gw, table); err != nil {
+		return "", errors.Join(err, l.Close())
 	}
 	p.add("gateway", func(ctx context.Context) error {
 		defer gw.Close()
 		return serve(ctx)
 	})
 	return at, nil
+}
+
+// discovery puts the services of containers beside those of the file.
+func (p *program) discovery(gw *gateway.Gateway, table *gateway.Table) error {
+	d := gateway.NewDiscovery(gw, table, p.log.With("part", "discovery"))
+	if ok, err := p.found(d.Found); !ok {
+		return err
+	}
+	p.admin.Check("labels", admin.Ready, func(context.Context) (string, error) { return d.State(), nil })
+	return p.admin.Register(d.Metrics())
 }
 
 // table is the routes of the file, and those of the built-in services.
@@ -67,12 +76,6 @@ func gatewayConfig(v *config.Values, builtins map[string]string) (c gateway.Conf
 		return c, err
 	}
 	c.Trusted = v.Prefixes("trusted")
-	if agent := v.String("discover.docker.agent"); agent != "" {
-		c.Discover.Docker = &gateway.DockerConfig{Agent: agent, Network: v.String("discover.docker.network")}
-		if err := c.Discover.Docker.Validate(); err != nil {
-			return c, v.Errorf("discover.docker.agent", "%w", err)
-		}
-	}
 	if c.Upstreams == nil {
 		c.Upstreams = map[string]gateway.UpstreamConfig{}
 	}

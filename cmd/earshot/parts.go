@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/admin"
+	"github.com/earshot-mq/earshot/internal/docker"
 	"github.com/earshot-mq/earshot/internal/journal"
 	"github.com/earshot-mq/earshot/internal/problem"
 	"github.com/earshot-mq/earshot/internal/process"
@@ -34,6 +35,7 @@ type program struct {
 	close []func() error  // after the last stage, last to first
 
 	unrecorded func(status string) // counts an answer that net/http gave by itself
+	containers *docker.Follower    // of containers; nil without an agent, or until it is needed
 }
 
 func newProgram(s *settings) (*program, error) {
@@ -267,6 +269,9 @@ func (p *program) subscriber(connect []string, hub bool) (*subscriber.Subscriber
 		return nil, usage(err)
 	}
 	p.close = append(p.close, sub.Close)
+	if _, err := p.found(sub.Found); err != nil {
+		return nil, err
+	}
 	file, err := view.OpenFile(st, view.FileOptions{
 		Path:        p.logPath(),
 		Checkpoint:  filepath.Join(s.String("data"), "store", "views", "log"),
@@ -289,6 +294,25 @@ func (p *program) subscriber(connect []string, hub bool) (*subscriber.Subscriber
 	p.admin.Check("log file", admin.Ready, func(context.Context) (string, error) { return file.State() })
 	p.admin.Handle("GET /v1/tail", view.Tail(st, st.ID()))
 	return sub, nil
+}
+
+// found has a part told of the containers that there are; false without an agent
+// to ask. All parts of a program share one that asks.
+func (p *program) found(told func([]docker.Member)) (bool, error) {
+	agent := p.s.String("discover.docker.agent")
+	if agent == "" {
+		return false, nil
+	}
+	if p.containers == nil {
+		p.containers = docker.NewFollower(agent, p.s.String("discover.docker.network"), p.log.With("part", "docker"))
+		if err := p.admin.Register(p.containers.Metrics()); err != nil {
+			return false, err
+		}
+		p.admin.Check("docker", admin.Ready, func(context.Context) (string, error) { return p.containers.State() })
+		p.add("docker", p.containers.Run)
+	}
+	p.containers.Tell(told)
+	return true, nil
 }
 
 // logPath is the log file's.

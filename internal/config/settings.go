@@ -280,17 +280,17 @@ func adminSettings() []Setting {
 }
 
 func dockerSettings() []Setting {
-	gateways := []string{"up", "gateway"}
+	followers := []string{"up", "gateway", "subscriber"}
 	agent := []string{"docker-agent"}
 	return []Setting{
 		{
-			Name: "discover.docker.agent", Arg: "URL", Commands: gateways,
-			Help: "Docker agent whose containers' labels say further routes: http://HOST:PORT; none by default.",
+			Name: "discover.docker.agent", Arg: "URL", Check: agentURL, None: true, Commands: followers,
+			Help: "Docker agent whose containers' labels say further routes and publishers: http://HOST:PORT; none by default.",
 			More: "See [discovery.md](discovery.md).",
 		},
 		{
-			Name: "discover.docker.network", Arg: "NAME", Commands: gateways,
-			Help: "Network in which the gateway reaches those containers, by its name or Compose's; by default each is in one only.",
+			Name: "discover.docker.network", Arg: "NAME", Commands: followers,
+			Help: "Network in which the gateway and the subscriber reach those containers, by its name or Compose's; by default each is in one only.",
 		},
 		{
 			Name: "agent.listen", Arg: "HOST:PORT", Default: "127.0.0.1:5002", Check: address, Commands: agent,

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"regexp"
@@ -44,6 +45,19 @@ func checkEndpoint(text string, low int) error {
 	host, port, err := net.SplitHostPort(rest)
 	if !ok || err != nil || host == "" || !isPort(port, low) {
 		return fmt.Errorf("want tcp://HOST:PORT such as tcp://127.0.0.1:4445, got %s", quote(text))
+	}
+	return nil
+}
+
+// agentURL checks http://HOST:PORT.
+func agentURL(text string) error {
+	if strings.Contains(text, "@") {
+		return errors.New("want http://HOST:PORT without a user") // and the text, which may have a password
+	}
+	rest, ok := strings.CutPrefix(text, "http://")
+	host, port, err := net.SplitHostPort(rest)
+	if !ok || err != nil || host == "" || strings.ContainsAny(host, "/?#") || !isPort(port, 1) {
+		return fmt.Errorf("want http://HOST:PORT such as http://docker-agent:5002, got %s", quote(text))
 	}
 	return nil
 }

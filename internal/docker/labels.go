@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +20,7 @@ type Labels struct {
 	Health  string // path; "" is none
 	Balance string // as the gateway's file has it, like the next
 	Records string
+	Feed    uint16  // the port of the record feed; 0 is none
 	Routes  []Route // in the order of their labels; at least one
 }
 
@@ -40,10 +40,13 @@ const (
 	route  = "earshot.route"
 )
 
+// DefaultFeed is the port of the record feed in the image.
+const DefaultFeed = 4445
+
 // known are the labels that there is one of, and fields those of a route, without what
 // comes before their names.
 var (
-	known  = []string{"enable", "service", "port", "route", "health", "balance", "records"}
+	known  = []string{"enable", "service", "port", "route", "health", "balance", "records", "feed"}
 	fields = []string{"host", "methods", "strip-prefix", "timeout", "body"}
 )
 
@@ -138,15 +141,35 @@ func (p *parser) need(name, such string) string {
 func (p *parser) service() {
 	p.l.Service = p.need("earshot.service", "downcase")
 	if s := p.need("earshot.port", "8080"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 16)
-		if err != nil || n == 0 {
-			p.fail(fmt.Errorf("earshot.port: want a number from 1 to 65535, got %q", s))
-		}
-		p.l.Port = uint16(n)
+		p.l.Port = p.port("earshot.port", "", s)
 	}
 	p.l.Health, _ = p.take("earshot.health")
 	p.l.Balance, _ = p.take("earshot.balance")
 	p.l.Records, _ = p.take("earshot.records")
+	p.feed()
+}
+
+// feed is where a service publishes. One whose records the gateway makes is taken for
+// foreign.
+func (p *parser) feed() {
+	if p.l.Records != "gateway" {
+		p.l.Feed = DefaultFeed
+	}
+	switch s, ok := p.take("earshot.feed"); {
+	case !ok:
+	case s == "none":
+		p.l.Feed = 0
+	default:
+		p.l.Feed = p.port("earshot.feed", ", or none", s)
+	}
+}
+
+func (p *parser) port(label, or, s string) uint16 {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n == 0 {
+		p.fail(fmt.Errorf("%s: want a number from 1 to 65535%s, got %q", label, or, s))
+	}
+	return uint16(n)
 }
 
 // routes takes the route without a name, then the others.
@@ -204,33 +227,4 @@ func (p *parser) route(label, path, prefix string) {
 		r.Body = &n
 	}
 	p.l.Routes = append(p.l.Routes, r)
-}
-
-// Address is where a container is reached in a network. "" is its only network; another
-// name is that of the network, or as Compose puts the project's before it.
-func Address(c containers.Container, network string) (netip.Addr, error) {
-	var names []string
-	for name := range c.Addresses {
-		if network == "" || strings.HasSuffix(name, "_"+network) {
-			names = append(names, name)
-		}
-	}
-	if _, ok := c.Addresses[network]; ok {
-		names = []string{network}
-	}
-	slices.Sort(names)
-	all := strings.Join(slices.Sorted(maps.Keys(c.Addresses)), ", ")
-	switch {
-	case len(c.Addresses) == 0:
-		return netip.Addr{}, errors.New("is in no network")
-	case len(names) == 0:
-		return netip.Addr{}, fmt.Errorf("is not in the network %q; it is in %s", network, all)
-	case len(names) > 1:
-		return netip.Addr{}, fmt.Errorf("is in several networks (%s); discover.docker.network says which", strings.Join(names, ", "))
-	}
-	addr, err := netip.ParseAddr(c.Addresses[names[0]])
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("has no address that can be read in the network %s", names[0])
-	}
-	return addr.Unmap(), nil
 }

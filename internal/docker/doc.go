@@ -1,5 +1,6 @@
 // Package docker follows the containers that a Docker agent tells of (deploy/agent), and
-// reads their labels.
+// reads their labels: for the gateway, which finds services in them, and for the
+// subscriber, which finds publishers.
 //
 // # Labels
 //
@@ -13,16 +14,22 @@
 //	earshot.health=/readyz          the path of the question whether a replica is ready
 //	earshot.balance=p2c             which replica is asked, or round-robin
 //	earshot.records=service         who records its answers, or gateway
+//	earshot.feed=4445               the port of its record feed, or none
 //
 // A label that begins with earshot. and is none of these is an error.
 //
 // # Delivery
 //
-// Follow calls its function with each list that the agent answers, the same one too, at
-// least every half minute. While the agent does not answer it is not called: what is
-// known stays.
+// A Follower tells of each list that the agent answers, the same one too, at least every
+// half minute. While the agent does not answer nobody is told: what is known stays.
+//
+// # Concurrency
+//
+// One Run at a time; what it tells, it tells from its goroutine. All else may be used
+// from many.
 //
 // # Errors
 //
-// What is wrong with a container's labels is one error, which joins all that is wrong.
+// What is wrong with a container's labels is one error, which joins all that is wrong. It
+// costs that container and no other.
 package docker

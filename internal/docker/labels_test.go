@@ -48,7 +48,7 @@ func TestParse(t *testing.T) {
 		"disabled":    {"enable=false\nanything=x", Labels{}, false},
 		"least": {
 			least,
-			Labels{Service: "downcase", Port: 8080, Routes: []Route{{Label: "earshot.route", Path: "/downcase/*"}}},
+			Labels{Service: "downcase", Port: 8080, Feed: 4445, Routes: []Route{{Label: "earshot.route", Path: "/downcase/*"}}},
 			true,
 		},
 		"all": {
@@ -58,7 +58,22 @@ func TestParse(t *testing.T) {
 		},
 		"no route without a name": {
 			"enable=true\nservice=s\nport=1\nroute.a=/a",
+			Labels{Service: "s", Port: 1, Feed: 4445, Routes: []Route{{Label: "earshot.route.a", Path: "/a"}}},
+			true,
+		},
+		"a feed elsewhere": {
+			"enable=true\nservice=s\nport=1\nroute.a=/a\nfeed=4500",
+			Labels{Service: "s", Port: 1, Feed: 4500, Routes: []Route{{Label: "earshot.route.a", Path: "/a"}}},
+			true,
+		},
+		"no feed": {
+			"enable=true\nservice=s\nport=1\nroute.a=/a\nfeed=none",
 			Labels{Service: "s", Port: 1, Routes: []Route{{Label: "earshot.route.a", Path: "/a"}}},
+			true,
+		},
+		"foreign, with a feed": {
+			"enable=true\nservice=s\nport=1\nroute.a=/a\nrecords=gateway\nfeed=4445",
+			Labels{Service: "s", Port: 1, Records: "gateway", Feed: 4445, Routes: []Route{{Label: "earshot.route.a", Path: "/a"}}},
 			true,
 		},
 	} {
@@ -91,6 +106,9 @@ func TestParseErrors(t *testing.T) {
 		"enable=true\nservice=x\nroute=/x\nport=65536":       `earshot.port: want a number from 1 to 65535, got "65536"`,
 		"enable=true\nservice=x\nroute=\nport=1":             `earshot.route: has no value`,
 		"enable=true\nsevrice=x\nroute=/x\nport=1":           "has no earshot.service; such as earshot.service=downcase\nunknown label \"earshot.sevrice\"; did you mean \"earshot.service\"?",
+		least + "feed=tcp":                                   `earshot.feed: want a number from 1 to 65535, or none, got "tcp"`,
+		least + "feed=0":                                     `earshot.feed: want a number from 1 to 65535, or none, got "0"`,
+		least + "feeds=none":                                 `unknown label "earshot.feeds"; did you mean "earshot.feed"?`,
 		least + "rout=/y":                                    `unknown label "earshot.rout"; did you mean "earshot.route"?`,
 		least + "hots=a.example":                             `unknown label "earshot.hots"; did you mean "earshot.host"?`,
 		least + "strip_prefix=/x":                            `unknown label "earshot.strip_prefix"; did you mean "earshot.strip-prefix"?`,
