@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 func agentCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "docker-agent", GroupID: "roles", Args: noArgs,
-		Short: "Tell the gateway which containers run, so that it need not hold the Docker socket",
+		Short: "Tell gateway and subscriber which containers run, so that they need not hold the Docker socket",
 		Long: `Follow the containers of this machine's Docker Engine and tell of those that have a label
 that begins with earshot.: name, state, health, addresses and those labels, nothing else, on
 a private network. It asks the Engine questions only. Nothing else should be given the
@@ -39,6 +40,9 @@ func dockerAgent(ctx context.Context, s *settings) error {
 	a := agent.New(agent.Options{Socket: s.String("agent.socket"), Logger: s.log})
 	door.Check("engine", admin.Ready, a.Ready)
 	door.Handle("GET "+containers.Path, a)
+	if err := door.Register(a.Metrics()); err != nil {
+		return errors.Join(err, l.Close())
+	}
 	ctx, hurry, stop := process.Signals(ctx)
 	defer stop()
 	s.log.Info("up", "role", "docker-agent", "at", "http://"+l.Addr().String())

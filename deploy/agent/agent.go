@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/containers"
@@ -44,7 +45,8 @@ type Agent struct {
 	seats  chan struct{} // of answers that wait
 	ended  chan struct{} // closed by Close
 
-	close sync.Once
+	close  sync.Once
+	opened bool // the stream of events has been there; Run's
 
 	mu      sync.Mutex // guards what follows
 	all     map[string]*entry
@@ -53,6 +55,14 @@ type Agent struct {
 	changed chan struct{} // closed at the next one
 	heard   time.Time     // when the last event was
 	away    error         // why the Engine does not answer
+	listed  time.Time     // when all were asked for last, or when there was nobody to
+
+	stats stats
+}
+
+// stats are totals.
+type stats struct {
+	lists, events, failures, reconnects, answers atomic.Uint64
 }
 
 // New makes an Agent. Nothing is asked yet.
@@ -69,7 +79,7 @@ func New(o Options) *Agent {
 	return &Agent{
 		engine: newEngine(o.Socket), wait: o.Wait, log: o.Logger, life: rand.Text()[:8],
 		seats: make(chan struct{}, maxWaiting), ended: make(chan struct{}),
-		all: map[string]*entry{}, changed: make(chan struct{}), heard: time.Now().Add(-memory),
+		all: map[string]*entry{}, changed: make(chan struct{}), heard: time.Now().Add(-memory), listed: time.Now(),
 	}
 }
 
@@ -119,6 +129,7 @@ func (a *Agent) lost(err error) {
 		a.log.Warn("the Engine is away; what is known stays", "error", err)
 	}
 	a.away = err
+	a.stats.failures.Add(1)
 }
 
 // follow asks for all containers and applies the events until their stream ends. The
@@ -133,6 +144,10 @@ func (a *Agent) follow(ctx context.Context) (synced bool, err error) {
 		cancel()
 		return false, err
 	}
+	if a.opened {
+		a.stats.reconnects.Add(1)
+	}
+	a.opened = true
 	events, ended := make(chan event), make(chan error, 1)
 	var reader sync.WaitGroup
 	reader.Go(func() { ended <- decode(ctx, stream, events) })
@@ -151,6 +166,7 @@ func (a *Agent) follow(ctx context.Context) (synced bool, err error) {
 	for {
 		select {
 		case e := <-events:
+			a.stats.events.Add(1)
 			err = a.apply(ctx, e, asked)
 		case <-tick.C:
 			asked = time.Now()
@@ -200,7 +216,8 @@ func (a *Agent) sync(ctx context.Context) error {
 		c.inherit(a.all[id])
 	}
 	same := a.synced && maps.EqualFunc(a.all, all, equal)
-	a.all, a.synced = all, true
+	a.all, a.synced, a.listed = all, true, time.Now()
+	a.stats.lists.Add(1)
 	if a.away != nil {
 		a.log.Info("the Engine is back", "containers", len(all))
 		a.away = nil

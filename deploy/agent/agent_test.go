@@ -32,6 +32,7 @@ type lab struct {
 	engine *deploy.Engine
 	relay  *relay
 	at     string // the agent's
+	agent  *Agent
 	prefix string // of the names of all containers
 }
 
@@ -57,6 +58,7 @@ func newLab(t *testing.T) *lab {
 func (l *lab) start(o Options) string {
 	o.Logger = slog.New(slog.NewTextHandler(l.t.Output(), nil))
 	a := New(o)
+	l.agent = a
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -150,6 +152,23 @@ func (l *lab) is(name, state string) {
 	if _, mine, _ := l.ask(l.at, ""); mine[name].State != state {
 		l.t.Errorf("%s is %q, want %q", name, mine[name].State, state)
 	}
+}
+
+// metric waits until a number of the agent is as it should be.
+func (l *lab) metric(name string, ok func(float64) bool) {
+	l.t.Helper()
+	for _, m := range l.agent.Metrics() {
+		if m.Name != name {
+			continue
+		}
+		for end := time.Now().Add(patience); !ok(m.Value()); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				l.t.Fatalf("%s = %v", name, m.Value())
+			}
+		}
+		return
+	}
+	l.t.Fatalf("there is no metric %s", name)
 }
 
 func labels(more ...string) map[string]string {
@@ -277,7 +296,13 @@ func TestEventsLost(t *testing.T) {
 	l.untilState("ends", containers.Running)
 	l.untilState("stops", containers.Running)
 
+	l.metric("earshot_agent_stale", func(v float64) bool { return v == 0 })
+	l.metric("earshot_agent_containers", func(v float64) bool { return v >= 2 }) // others use this Engine too
+	l.metric("earshot_agent_lists_total", func(v float64) bool { return v == 1 })
+	l.metric("earshot_agent_reconnects_total", func(v float64) bool { return v == 0 })
 	l.relay.cut()
+	l.metric("earshot_agent_stale", func(v float64) bool { return v == 1 })
+	l.metric("earshot_agent_failures_total", func(v float64) bool { return v >= 1 })
 	if err := l.engine.Kill(t.Context(), ends, "SIGKILL"); err != nil {
 		t.Fatal(err)
 	}
@@ -292,6 +317,10 @@ func TestEventsLost(t *testing.T) {
 	l.untilState("new", containers.Running)
 	l.untilState("ends", "")
 	l.untilState("stops", containers.Stopping)
+	l.metric("earshot_agent_stale", func(v float64) bool { return v == 0 })
+	l.metric("earshot_agent_lists_total", func(v float64) bool { return v >= 2 })
+	l.metric("earshot_agent_reconnects_total", func(v float64) bool { return v >= 1 })
+	l.metric("earshot_agent_list_age_seconds", func(v float64) bool { return v < patience.Seconds() })
 
 	// An agent that is new knows it too.
 	l.at = l.start(Options{})

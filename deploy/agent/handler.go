@@ -46,6 +46,7 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, problem.Document{Status: http.StatusServiceUnavailable, Detail: "the Engine has not answered yet"})
 		return
 	}
+	a.stats.answers.Add(1)
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(now) // fails only when the client is gone
 }
