@@ -30,6 +30,7 @@ type fleet struct {
 	dir    string // with the program that the containers run
 	agent  func() *output
 	gw     *instance
+	file   string // the gateway's
 }
 
 func newFleet(t *testing.T) *fleet {
@@ -54,7 +55,11 @@ func newFleet(t *testing.T) *fleet {
 	}
 	at := "127.0.0.1:" + freePort(t)
 	f.agent = func() *output { return start(t, command("docker-agent", "--agent-listen", at)) }
-	f.gw = newInstance(t, []string{"gateway"}, "--discover-docker-agent", "http://"+at, "--discover-docker-network", "bridge")
+	f.file = filepath.Join(f.dir, "earshot.yaml")
+	if err := os.WriteFile(f.file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.gw = newInstance(t, []string{"gateway"}, "--config", f.file, "--discover-docker-agent", "http://"+at, "--discover-docker-network", "bridge")
 	return f
 }
 
@@ -278,6 +283,12 @@ func TestDiscoveryFaults(t *testing.T) {
 	f.until("good", http.StatusOK)
 	f.until("bad", http.StatusNotFound)
 	f.until("quiet", http.StatusNotFound)
+	// Another file leaves what was found.
+	f.gw.rewrite(f.file, "upstreams: {dir: {static: "+f.dir+"}}\nroutes: [{path: /replica, upstream: dir}]\n")
+	f.gw.says("/metrics", "earshot_config_reloads_total 1\n")
+	if file, found := status(t, f.gw.http+"/replica"), status(t, f.url("good")); file != http.StatusOK || found != http.StatusOK {
+		t.Errorf("with another file its route gives %d, that of the labels %d", file, found)
+	}
 	if err := f.engine.Remove(t.Context(), bad); err != nil {
 		t.Fatal(err)
 	}

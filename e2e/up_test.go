@@ -170,6 +170,8 @@ func (a *answers) logged(t *testing.T, limit time.Duration, ids func() map[strin
 	var lines map[string]int
 	missing, one := 0, ""
 	defer func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
 		if missing > 0 {
 			t.Logf("%d of %d answers are not among %d lines, %s (%q) for one", missing, len(a.ids), len(lines), one, a.ids[one])
 		}

@@ -352,8 +352,11 @@ func TestFoundAndAnotherFile(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, body := get(t, "http://"+d.addr+step.at); !strings.HasPrefix(body, step.want) {
-			t.Errorf("%s gives %q, want %q", step.at, body, step.want)
+		for _, after := range []string{"the file", "the list that comes then"} {
+			if _, body := get(t, "http://"+d.addr+step.at); !strings.HasPrefix(body, step.want) {
+				t.Errorf("after %s %s gives %q, want %q", after, step.at, body, step.want)
+			}
+			discovery.Found(members)
 		}
 	}
 	if err := discovery.Swap(nil); err == nil {

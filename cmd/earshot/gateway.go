@@ -17,7 +17,11 @@ import (
 // gateway adds the clients' door: the routes of the file, and one for each built-in
 // service, whose addresses are given.
 func (p *program) gateway(pub *publisher.Publisher, builtins map[string]string) (at string, err error) {
-	table, err := p.table(builtins)
+	c, err := gatewayConfig(p.s.Values, builtins)
+	if err != nil {
+		return "", usage(err)
+	}
+	table, err := gateway.NewTable(c)
 	if err != nil {
 		return "", usage(err)
 	}
@@ -40,9 +44,12 @@ func (p *program) gateway(pub *publisher.Publisher, builtins map[string]string) 
 	}
 	p.admin.Check("upstreams", admin.Ready, func(context.Context) (string, error) { return gw.State(), nil })
 	p.add("upstreams", gw.Run)
-	if err := p.discovery(gw, table); err != nil {
+	r := &reload{s: p.s, builtins: builtins, swap: gw.Swap, config: c, hangup: process.NewHangup(), log: p.log.With("part", "gateway")}
+	if err := errors.Join(p.discovery(gw, table, r), p.admin.Register(r.metrics())); err != nil {
 		return "", errors.Join(err, l.Close())
 	}
+	p.admin.Check("file", admin.Ready, func(context.Context) (string, error) { return r.state(), nil })
+	p.add("reload", r.run)
 	p.add("gateway", func(ctx context.Context) error {
 		defer gw.Close()
 		return serve(ctx)
@@ -50,23 +57,16 @@ func (p *program) gateway(pub *publisher.Publisher, builtins map[string]string) 
 	return at, nil
 }
 
-// discovery puts the services of containers beside those of the file.
-func (p *program) discovery(gw *gateway.Gateway, table *gateway.Table) error {
+// discovery puts the services of containers beside those of the file, whatever file that
+// is.
+func (p *program) discovery(gw *gateway.Gateway, table *gateway.Table, r *reload) error {
 	d := gateway.NewDiscovery(gw, table, p.log.With("part", "discovery"))
 	if ok, err := p.found(d.Found); !ok {
 		return err
 	}
+	r.swap = d.Swap
 	p.admin.Check("labels", admin.Ready, func(context.Context) (string, error) { return d.State(), nil })
 	return p.admin.Register(d.Metrics())
-}
-
-// table is the routes of the file, and those of the built-in services.
-func (p *program) table(builtins map[string]string) (*gateway.Table, error) {
-	c, err := gatewayConfig(p.s.Values, builtins)
-	if err != nil {
-		return nil, err
-	}
-	return gateway.NewTable(c)
 }
 
 // gatewayConfig is what the file says of the gateway, and /NAME and what is below it for

@@ -50,7 +50,8 @@ func upCommand() *cobra.Command {
 		Short: "Run everything in one process: gateway, services, feeds, subscriber",
 		Long: `Run everything in one process, bound to loopback: the gateway, the services behind it, the
 feeds and replay, and a subscriber that writes a log file. It ends cleanly on Ctrl-C or
-SIGTERM, the answer in flight included; a second one does not wait for clients.`,
+SIGTERM, the answer in flight included; a second one does not wait for clients. SIGHUP makes
+it read the gateway's part of the file again.`,
 		Example: "  earshot up\n  earshot up --port 5050 --subscriber-format message\n  earshot up --config earshot.yaml",
 	}
 	return withSettings(cmd, "up", func(ctx context.Context, s *settings) error {
@@ -184,12 +185,12 @@ func gatewayCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "gateway", GroupID: "roles", Args: noArgs,
 		Short:   "Run the gateway alone, before services of other processes",
-		Long:    "Run the gateway with the routes and upstreams of a file. It records what no service recorded.",
+		Long:    "Run the gateway with the routes and upstreams of a file. It records what no service recorded.\nSIGHUP makes it read the file again.",
 		Example: "  earshot gateway --config earshot.yaml",
 	}
 	return withSettings(cmd, "gateway", func(ctx context.Context, s *settings) error {
-		if !s.Has("routes") && s.String("discover.docker.agent") == "" {
-			return usage(errors.New("gateway: a file with upstreams and routes is needed: --config earshot.yaml; or --discover-docker-agent"))
+		if err := routed(s.Values); err != nil {
+			return usage(err)
 		}
 		return p1(ctx, s, "gateway", func(p *program, pub *publisher.Publisher) (string, error) {
 			return p.gateway(pub, nil)

@@ -18,6 +18,7 @@ type settings struct {
 	*config.Values
 	command string
 	log     *slog.Logger
+	again   func() (*config.Values, error) // reads all of them once more
 }
 
 // withSettings gives a command the flags of its settings and runs f with their values.
@@ -32,11 +33,12 @@ func withSettings(cmd *cobra.Command, name string, f func(context.Context, *sett
 		if err != nil {
 			return err
 		}
-		values, err := set.Load(name, cmd.Flags(), os.Environ())
+		load := func() (*config.Values, error) { return set.Load(name, cmd.Flags(), os.Environ()) }
+		values, err := load()
 		if err != nil {
 			return usage(err)
 		}
-		s := &settings{Values: values, command: name, log: slog.New(slog.DiscardHandler)}
+		s := &settings{Values: values, command: name, log: slog.New(slog.DiscardHandler), again: load}
 		if cmd.Flags().Lookup("log-level") != nil {
 			if s.log, err = process.Logger(cmd.ErrOrStderr(), s.String("log.level"), s.String("log.format")); err != nil {
 				return usage(err)

@@ -367,3 +367,20 @@ func ExampleSet_Load() {
 	// always --journal-sync
 	// 10000000000 EARSHOT_JOURNAL_MAX_BYTES
 }
+
+// TestDiffering: only what the command uses, and not what a flag says anyway.
+func TestDiffering(t *testing.T) {
+	before, err := load(t, "gateway", []string{"--feed-peers=5"}, []string{"EARSHOT_CONFIG=" +
+		write(t, "f.yaml", "journal: {sync: always, max-age: 2d}\nfeed: {peers: 1}\ntrusted: [10.0.0.0/8]\nstore: {max-age: 1d}\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := load(t, "gateway", []string{"--feed-peers=5"}, []string{"EARSHOT_CONFIG=" +
+		write(t, "f.yaml", "journal: {sync: never, max-age: 48h}\nfeed: {peers: 2}\ntrusted: [10.0.0.0/8, 192.0.2.7]\nstore: {max-age: 2d}\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := after.Differing(before), []string{"config", "trusted", "journal.sync"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("Differing = %q, want %q", got, want)
+	}
+}

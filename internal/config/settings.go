@@ -42,7 +42,7 @@ func generalSettings() []Setting {
 		{
 			Name: configName, Arg: "FILE", Outside: true, Commands: and(roles, and(clients, "adopt", "doctor", "redact", "explain", "docker-agent")...),
 			Help: "YAML file with settings, and with the gateway's routes and upstreams.",
-			More: "Without it nothing is read from a file.",
+			More: "Without it nothing is read from a file. SIGHUP makes `gateway` and `up` [read it again](gateway.md#reading-the-file-again).",
 		},
 		{
 			Name: "data", Arg: "DIR", Default: "data", Commands: and(roles, "doctor"),

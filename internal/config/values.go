@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -84,6 +85,16 @@ func (v *Values) Listen(name, port string) string {
 // Source says where a setting comes from: "default", "earshot.yaml:12",
 // "EARSHOT_JOURNAL_SYNC" or "--journal-sync".
 func (v *Values) Source(name string) string { return v.values[name].source }
+
+// Differing has the names of the command's settings whose values are others than in o.
+func (v *Values) Differing(o *Values) (names []string) {
+	for _, s := range v.set.settings {
+		if slices.Contains(s.Commands, v.command) && !reflect.DeepEqual(v.values[s.Name].v, o.values[s.Name].v) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
 
 // File is the name of the file that was read, without its folder; "" if none was.
 func (v *Values) File() string { return v.file }

@@ -37,3 +37,47 @@ func Signals(parent context.Context) (ctx context.Context, hurry <-chan struct{}
 		})
 	}
 }
+
+// Hangup is SIGHUP, by which people ask a program to read its file again. It is also what
+// comes when the terminal is closed that the program was started from; then it is told to
+// end, as by SIGTERM, unless nohup was to prevent that.
+type Hangup struct {
+	signals  chan os.Signal
+	terminal bool // there is one whose end is ours
+}
+
+// NewHangup makes a Hangup; from now on SIGHUP ends nothing by itself.
+func NewHangup() *Hangup {
+	h := &Hangup{signals: make(chan os.Signal, 1), terminal: !signal.Ignored(syscall.SIGHUP) && hasTerminal()}
+	signal.Notify(h.signals, syscall.SIGHUP)
+	return h
+}
+
+// Run calls again after each SIGHUP until ctx is done. Those that come while it is called
+// are one.
+func (h *Hangup) Run(ctx context.Context, again func()) error {
+	defer signal.Stop(h.signals)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-h.signals:
+		}
+		if !h.terminal || hasTerminal() {
+			again()
+			continue
+		}
+		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+			return err
+		}
+	}
+}
+
+// hasTerminal tells whether the process has a terminal that controls it; see tty(4).
+func hasTerminal() bool {
+	f, err := os.Open("/dev/tty")
+	if err != nil {
+		return false
+	}
+	return f.Close() == nil
+}
