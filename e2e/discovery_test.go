@@ -336,6 +336,9 @@ func composeLabels(t *testing.T, e *deploy.Engine, tag string, program ...string
 	if out, err := p.exec("subscriber", "printenv", "EARSHOT_SUBSCRIBER_CONNECT"); err != nil || strings.Contains(out, "wordcount") {
 		t.Errorf("the subscriber is told where wordcount is: %q, %v", out, err)
 	}
+	if out, err := p.exec("gateway", "earshot", "explain", "GET", "/wordcount/"); err != nil || !strings.Contains(out, "upstream wordcount: found by labels") {
+		t.Errorf("explain: %v\n%s", err, out)
+	}
 	stop := make(chan struct{})
 	a := ask(p.http+"/wordcount/?text=", 3, stop)
 	enough := func(replicas int) {

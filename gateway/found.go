@@ -147,6 +147,28 @@ func (s *group) replicas() []netip.AddrPort {
 	return slices.Compact(ready)
 }
 
+// With is the table with the services of containers beside what it has, as it is when they
+// come all at once.
+func (t *Table) With(all []docker.Member) (*Table, []docker.Problem) {
+	found, problems := gather(all)
+	next, conflicts := t.with(newMemory().keep(found, time.Now()))
+	return next, append(problems, conflicts...)
+}
+
+// Found tells what the replicas of an upstream are and how one is chosen, if it is one of
+// those that labels say.
+func (t *Table) Found(name string) (replicas []netip.AddrPort, u UpstreamConfig, ok bool) {
+	of, ok := t.upstreams[name]
+	if !ok || !of.found {
+		return nil, u, false
+	}
+	u.Balance = Balance(of.options.Balance)
+	if of.options.Health.Path != "" {
+		u.Health = &HealthConfig{Path: of.options.Health.Path}
+	}
+	return of.replicas, u, true
+}
+
 // with is the table with services beside what it has. What is taken already, by the
 // file or by a service before, is left out and named.
 func (t *Table) with(found []group) (*Table, []docker.Problem) {

@@ -2,14 +2,18 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/earshot-mq/earshot/internal/containers"
 	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
@@ -158,5 +162,50 @@ func TestExplainReplicas(t *testing.T) {
 	file = write(t, "upstreams: {a: {url: 'http://no-such-name.invalid'}}\nroutes: [{path: /*, upstream: a}]\n")
 	if out, code, _ := call(t, "explain", "--config", file, "/"); code != 0 || !strings.Contains(out, "replicas: not all are known here") {
 		t.Errorf("%d\n%s", code, out)
+	}
+}
+
+// TestExplainContainers: what an agent says of containers stands beside the file; without
+// an agent's answer the file is explained alone.
+func TestExplainContainers(t *testing.T) {
+	agent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != containers.Path {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		list := containers.List{Version: "1"}
+		for n, path := range []string{"/found/*", "/found/*", "/orders"} {
+			list.Containers = append(list.Containers, containers.Container{
+				Name: fmt.Sprintf("c%d", n), ID: fmt.Sprint(n), State: containers.Running, Health: containers.None, Addresses: map[string]string{"back": fmt.Sprintf("192.0.2.%d", n)},
+				Labels: map[string]string{"earshot.enable": "true", "earshot.service": path[1:3], "earshot.port": "80", "earshot.route": path, "earshot.methods": "POST", "earshot.health": "/readyz"},
+			})
+		}
+		_ = json.NewEncoder(w).Encode(list)
+	}))
+	defer agent.Close()
+	file := write(t, good)
+	for name, c := range map[string]struct {
+		agent string
+		path  string
+		want  []string
+		code  int
+	}{
+		"found": {agent.URL, "/found/1", []string{
+			`labels are refused: c2: earshot.route: "POST /orders" takes the same requests as routes[0] of the file, "POST /orders", which counts` + "\n",
+			"> fo earshot.route", "upstream fo: found by labels\n",
+			"replicas: 192.0.2.0:80, 192.0.2.1:80; of two taken at random the one with fewer requests in flight; only those that are ready by /readyz\n", "  POST /found/1\n",
+		}, 0},
+		"the file": {agent.URL, "/orders", []string{"> routes[0]", "upstream shop: http://127.0.0.1:8080\n"}, 0},
+		"away":     {"http://127.0.0.1:1", "/found/1", []string{"containers are not known here: docker: ask the agent: ", "answer: 405"}, 1},
+	} {
+		out, code, err := call(t, "explain", "--config", file, "--discover-docker-agent", c.agent, "POST", c.path)
+		if code != c.code {
+			t.Errorf("%s: code %d, want %d: %v", name, code, c.code, err)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s lacks %q:\n%s", name, want, out)
+			}
+		}
 	}
 }

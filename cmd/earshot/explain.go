@@ -21,6 +21,7 @@ import (
 
 	"github.com/earshot-mq/earshot/gateway"
 	"github.com/earshot-mq/earshot/gateway/upstream"
+	"github.com/earshot-mq/earshot/internal/docker"
 )
 
 func explainCommand() *cobra.Command {
@@ -28,8 +29,8 @@ func explainCommand() *cobra.Command {
 		Use: "explain [METHOD] URL", GroupID: "people",
 		Short: "Say where the gateway would send a request, and why",
 		Long: `Say which route of a file takes a request, why the others do not, and what the upstream
-would be sent; nothing is sent. Names are resolved from here, which may be elsewhere than the
-gateway. Exit code 1 if the request would be refused.`,
+would be sent; nothing is sent. Names are resolved from here, and a Docker agent is asked from
+here, which may be elsewhere than the gateway. Exit code 1 if the request would be refused.`,
 		Example: "  earshot explain --config earshot.yaml https://shop.example/products/7\n" +
 			"  earshot explain --config earshot.yaml POST /orders -H 'Host: shop.example' -H 'X-Forwarded-For: 192.0.2.7'",
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -52,7 +53,8 @@ gateway. Exit code 1 if the request would be refused.`,
 			return usage(err)
 		}
 		c, err := gatewayConfig(s.Values, builtins)
-		if err == nil && len(c.Routes) == 0 {
+		agent := s.String("discover.docker.agent")
+		if err == nil && len(c.Routes) == 0 && agent == "" {
 			err = errors.New("explain: there are no routes: --config earshot.yaml, or --up for the built-in services")
 		}
 		if err != nil {
@@ -62,8 +64,11 @@ gateway. Exit code 1 if the request would be refused.`,
 		if err != nil {
 			return usage(err)
 		}
-		e := &explainer{out: cmd.OutOrStdout(), config: c, builtins: builtins}
-		return e.explain(ctx, table.Plan(r), r)
+		e := &explainer{out: cmd.OutOrStdout(), config: c, builtins: builtins, table: table}
+		if agent != "" {
+			e.containers(ctx, agent, s.String("discover.docker.network"))
+		}
+		return e.explain(ctx, e.table.Plan(r), r)
 	})
 }
 
@@ -116,6 +121,23 @@ type explainer struct {
 	out      io.Writer
 	config   gateway.Config
 	builtins map[string]string
+	table    *gateway.Table
+}
+
+// containers puts what labels say beside the file, and names what is refused of it.
+func (e *explainer) containers(ctx context.Context, agent, network string) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	all, refused, err := docker.Ask(ctx, agent, network)
+	if err != nil {
+		fmt.Fprintf(e.out, "containers are not known here: %v\n\n", err)
+		return
+	}
+	table, more := e.table.With(all)
+	e.table = table
+	for _, p := range append(refused, more...) {
+		fmt.Fprintln(e.out, "labels are refused:", p)
+	}
 }
 
 func (e *explainer) explain(ctx context.Context, p gateway.Plan, r *http.Request) error {
@@ -176,7 +198,16 @@ func (e *explainer) target(ctx context.Context, p gateway.Plan) {
 	case e.builtins[name] != "":
 		fmt.Fprintf(e.out, "upstream %s: a built-in service, on a port of its own\n", name)
 	default:
-		e.replicas(ctx, name, u)
+		if at, found, ok := e.table.Found(name); ok {
+			fmt.Fprintf(e.out, "upstream %s: found by labels\n", name)
+			var addrs []string
+			for _, a := range at {
+				addrs = append(addrs, a.String())
+			}
+			e.choice(addrs, found)
+		} else {
+			e.replicas(ctx, name, u)
+		}
 	}
 	fmt.Fprintf(e.out, "limit: %v for the whole exchange\n\nit is sent:\n", p.Route.Timeout())
 	e.request(p.Request)
@@ -204,9 +235,17 @@ func (e *explainer) replicas(ctx context.Context, name string, u gateway.Upstrea
 	for _, r := range h.State().Replicas {
 		addrs = append(addrs, r.Addr)
 	}
+	if len(addrs) > 0 {
+		e.choice(addrs, u)
+	}
+}
+
+// choice says how one of some replicas is chosen.
+func (e *explainer) choice(addrs []string, u gateway.UpstreamConfig) {
 	how := "of two taken at random the one with fewer requests in flight"
 	switch {
 	case len(addrs) == 0:
+		fmt.Fprintln(e.out, "replicas: none")
 		return
 	case len(addrs) == 1:
 		how = "the only one"

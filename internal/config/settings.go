@@ -280,16 +280,16 @@ func adminSettings() []Setting {
 }
 
 func dockerSettings() []Setting {
-	followers := []string{"up", "gateway", "subscriber"}
+	askers := []string{"up", "gateway", "subscriber", "explain"}
 	agent := []string{"docker-agent"}
 	return []Setting{
 		{
-			Name: "discover.docker.agent", Arg: "URL", Check: agentURL, None: true, Commands: followers,
+			Name: "discover.docker.agent", Arg: "URL", Check: agentURL, None: true, Commands: askers,
 			Help: "Docker agent whose containers' labels say further routes and publishers: http://HOST:PORT; none by default.",
 			More: "See [discovery.md](discovery.md).",
 		},
 		{
-			Name: "discover.docker.network", Arg: "NAME", Commands: followers,
+			Name: "discover.docker.network", Arg: "NAME", Commands: askers,
 			Help: "Network in which the gateway and the subscriber reach those containers, by its name or Compose's; by default each is in one only.",
 		},
 		{
