@@ -39,6 +39,7 @@ type part struct {
 // View is one form of the page.
 type View struct {
 	c      *Composition
+	name   string
 	fields []field
 	asked  []int // the parts it takes from and those that these use, as declared
 }
@@ -263,7 +264,7 @@ func (b *builder) allViews() {
 			continue
 		}
 		before := len(b.errs)
-		v := &View{c: b.c, fields: b.fields("views."+name, b.config.Views[name], true)}
+		v := &View{c: b.c, name: name, fields: b.fields("views."+name, b.config.Views[name], true)}
 		if len(b.errs) == before {
 			v.asked = b.asked(v.fields)
 		}
