@@ -85,6 +85,7 @@ func (t *Table) addUpstream(name string, c UpstreamConfig) error {
 		},
 		stream: cmp.Or(d.StreamIdle, upstream.DefaultStreamIdle),
 		marked: c.Records != RecordsGateway, rewrite: c.Host == HostUpstream,
+		openapi: cmp.Or(c.OpenAPI, DefaultOpenAPI),
 	}
 	if c.Health != nil {
 		u.options.Health = upstream.Health(*c.Health)
@@ -104,7 +105,7 @@ func (t *Table) addUpstream(name string, c UpstreamConfig) error {
 }
 
 func (t *Table) addRoute(i int, c *RouteConfig, all *Config) error {
-	r := &Route{Name: fmt.Sprintf("routes[%d]", i), Path: c.Path, Upstream: c.Upstream, Compose: c.Compose, index: i}
+	r := &Route{Name: fmt.Sprintf("routes[%d]", i), Path: c.Path, Upstream: c.Upstream, Compose: c.Compose, OpenAPI: c.OpenAPI, index: i}
 	t.routes = append(t.routes, r)
 	if err := r.set(c, t.pages, all); err != nil {
 		return err
@@ -123,7 +124,10 @@ func (r *Route) set(c *RouteConfig, pages map[string]*compose.Composition, all *
 		r.setMethods(c.Methods),
 		r.setUpstream(c, all),
 	}
-	if c.Compose != "" {
+	switch {
+	case c.OpenAPI != "":
+		steps[len(steps)-1] = r.setDocument(c)
+	case c.Compose != "":
 		steps[len(steps)-1] = r.setPage(c, pages, all)
 	}
 	return errors.Join(steps...)
@@ -184,7 +188,7 @@ func (r *Route) setUpstream(c *RouteConfig, all *Config) error {
 		return config.At("view", errors.New(`is for "compose"`))
 	}
 	if c.Upstream == "" {
-		return errors.New(`has no "upstream" and no "compose"`)
+		return errors.New(`has no "upstream", no "compose" and no "openapi"`)
 	}
 	u, ok := all.Upstreams[c.Upstream]
 	if !ok {

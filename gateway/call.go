@@ -59,8 +59,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c.route, c.target = m.Route, c.now.table.upstreams[m.Route.Upstream]
 	c.exchange.SetRoute(m.Route.Pattern())
-	if c.route.view != nil {
+	switch {
+	case c.route.view != nil:
 		c.compose()
+		return
+	case c.route.OpenAPI != "":
+		c.document()
 		return
 	}
 	c.exchange.SetUpstream(m.Route.Upstream)

@@ -58,6 +58,8 @@ type UpstreamConfig struct {
 	// the upstream itself says.
 	Keep time.Duration `yaml:"keep"`
 	CA   string        `yaml:"ca"` // file of certificates (PEM) that are trusted instead of the system's
+	// OpenAPI is the path of its document, or none. Default /openapi.json.
+	OpenAPI string `yaml:"openapi"`
 }
 
 // HealthConfig is the question whether a replica is ready.
@@ -85,7 +87,14 @@ const (
 	DefaultClientIdle = time.Minute
 )
 
-// RouteConfig leads requests to an upstream, or to a view of a composition.
+// DefaultOpenAPI is the default of UpstreamConfig.OpenAPI, and NoOpenAPI says that there is
+// no document.
+const (
+	DefaultOpenAPI = "/openapi.json"
+	NoOpenAPI      = "none"
+)
+
+// RouteConfig leads requests to an upstream, to a view of a composition, or to the document of all of them.
 type RouteConfig struct {
 	Host     string   `yaml:"host"`    // exact, or *.example.com; default any
 	Path     string   `yaml:"path"`    // /x, /x/{id}, /x/*
@@ -93,6 +102,7 @@ type RouteConfig struct {
 	Upstream string   `yaml:"upstream"`
 	Compose  string   `yaml:"compose"` // a composition, instead of an upstream; GET and HEAD
 	View     string   `yaml:"view"`    // of the composition; default its only one
+	OpenAPI  OpenAPI  `yaml:"openapi"` // the document of what is behind the gateway, instead of an upstream; GET and HEAD
 	// StripPrefix is the beginning of Path that the upstream does not see; it is told in
 	// X-Forwarded-Prefix.
 	StripPrefix string        `yaml:"strip-prefix"`
@@ -127,6 +137,20 @@ const (
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (h *Host) UnmarshalText(b []byte) error {
 	return oneOf((*string)(h), string(b), string(HostClient), string(HostUpstream))
+}
+
+// OpenAPI says in which form a route has the document.
+type OpenAPI string
+
+// OpenAPIJSON is the document, OpenAPIPage a page of it for people.
+const (
+	OpenAPIJSON OpenAPI = "json"
+	OpenAPIPage OpenAPI = "page"
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (o *OpenAPI) UnmarshalText(b []byte) error {
+	return oneOf((*string)(o), string(b), string(OpenAPIJSON), string(OpenAPIPage))
 }
 
 // Balance says which replica is asked.
@@ -195,6 +219,9 @@ func (c *UpstreamConfig) Validate() error {
 	fail("health", c.Health.check())
 	fail("body", checkBody(c.Body))
 	fail("keep", notNegative(c.Keep))
+	if c.OpenAPI != "" && c.OpenAPI != NoOpenAPI {
+		fail("openapi", checkPath(c.OpenAPI, DefaultOpenAPI))
+	}
 	if c.MaxIdle < 0 {
 		fail("max-idle", errors.New("is negative"))
 	}
@@ -219,6 +246,7 @@ func (c *UpstreamConfig) checkStatic() error {
 		{"max-idle", c.MaxIdle != 0},
 		{"keep", c.Keep != 0},
 		{"ca", c.CA != ""},
+		{"openapi", c.OpenAPI != ""},
 	} {
 		if f.set {
 			errs = append(errs, config.At(f.key, errors.New(`is not for "static"`)))
@@ -239,11 +267,14 @@ func (c *HealthConfig) check() error {
 	if c == nil {
 		return nil
 	}
-	var path error
-	if u, err := url.ParseRequestURI(c.Path); err != nil || c.Path[0] != '/' || u.Host != "" {
-		path = config.At("path", fmt.Errorf("want a path such as /readyz, got %q", c.Path))
+	return errors.Join(config.At("path", checkPath(c.Path, "/readyz")), config.At("every", notNegative(c.Every)), config.At("timeout", notNegative(c.Timeout)))
+}
+
+func checkPath(path, such string) error {
+	if u, err := url.ParseRequestURI(path); err != nil || path[0] != '/' || u.Host != "" {
+		return fmt.Errorf("want a path such as %s, got %q", such, path)
 	}
-	return errors.Join(path, config.At("every", notNegative(c.Every)), config.At("timeout", notNegative(c.Timeout)))
+	return nil
 }
 
 // Validate says what is wrong with the limits.

@@ -21,7 +21,8 @@
 // HEAD. The order in the file never counts, and two routes that would tie are an error.
 //
 // A route has an upstream, or a view of a composition: one page made of the answers of
-// many upstreams, as package compose says. Such a route takes GET and HEAD.
+// many upstreams, as package compose says. Or it has the OpenAPI document of all that is
+// behind the gateway, or a page of that, as package openapi says. Such routes take GET and HEAD.
 //
 // # Discovery
 //
@@ -50,7 +51,8 @@
 // Put a publisher.Recorder around the Gateway. An answer that a service has recorded
 // itself, which its mark tells, is passed on; of any other the Gateway tells the
 // recorder route, upstream and reason. The body of a foreign answer or of a file is
-// recorded only as far as the configuration says. A page that is composed is the Gateway's own answer.
+// recorded only as far as the configuration says. A page that is composed is the
+// Gateway's own answer; so is the OpenAPI document, which is recorded as files are.
 //
 // # Concurrency
 //

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/earshot-mq/earshot/gateway/openapi"
 	"github.com/earshot-mq/earshot/gateway/upstream"
 )
 
@@ -49,6 +50,10 @@ type Gateway struct {
 	now      atomic.Pointer[snapshot]
 	swapped  chan struct{} // tells Run; holds one
 	missing  sync.Map      // of missingPart, *atomic.Uint64
+
+	documents openapi.Collector
+	merging   sync.Mutex // guards merged
+	merged    *merged    // the last one
 
 	swap sync.Mutex // one Swap at a time
 }

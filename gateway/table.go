@@ -32,12 +32,13 @@ type target struct {
 	stream  time.Duration // limit of a tunnel that is idle
 	marked  bool          // its marks are trusted
 	rewrite bool          // it is sent its own host
+	openapi string        // path of its document, or NoOpenAPI
 	found   bool          // in labels: replicas are what they say, instead of origins
 
 	replicas []netip.AddrPort
 }
 
-// Route is one way from a request to an upstream, or to a page.
+// Route is one way from a request to an upstream, to a page, or to the document of all.
 type Route struct {
 	Name     string // where it stands in the configuration: routes[3]
 	Host     string // in lower case; "" is any
@@ -45,6 +46,7 @@ type Route struct {
 	Methods  []string // sorted; none is all
 	Upstream string
 	Compose  string // the composition; then there is no Upstream
+	OpenAPI  OpenAPI
 
 	index   int
 	pattern pattern
