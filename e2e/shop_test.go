@@ -226,3 +226,27 @@ func TestShopWithoutProducts(t *testing.T) {
 	}
 	i.stop()
 }
+
+// TestShopDocument: the document and its page are answers of the gateway, with a line each;
+// that the services are asked for theirs is in no log.
+func TestShopDocument(t *testing.T) {
+	i := startShop(t, nil)
+	for path, want := range map[string]string{
+		"/openapi.json": `"operationId":"product-page.web"`,
+		"/docs":         `curl &#39;` + i.http + `/web/v1/products/iphone-16-128&#39;`,
+	} {
+		resp, body := i.ask(path)
+		if resp.StatusCode != 200 || !strings.Contains(body, want) {
+			t.Errorf("%s: %s without %s:\n%.500s", path, resp.Status, want, body)
+		}
+		request := resp.Header.Get("X-Request-Id")
+		waitFor(t, "a line of "+path, 10*time.Second, func() bool { return i.asked(t, request)["gateway"] == 1 })
+	}
+	text, err := os.ReadFile(filepath.Join(i.data, "logs", "subscriber.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(text, []byte("\n")); n != 2 {
+		t.Errorf("the log has %d lines, want 2:\n%s", n, text)
+	}
+}

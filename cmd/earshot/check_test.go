@@ -77,6 +77,7 @@ func TestCheck(t *testing.T) {
 		"nothing":         {text: "", out: "earshot.yaml: there are no routes\n", code: 1},
 		"a pattern":       {text: good + "redact: {pattern: ['(']}\n", out: "(", code: 1},
 		"up's routes":     {text: "upstreams: {a: {url: 'http://a'}}\nroutes: [{path: /downcase/*, upstream: a}]\n", args: []string{"--up"}, out: "takes the same requests", code: 1},
+		"up's own route":  {text: "upstreams: {downcase: {url: 'http://a'}}\nroutes: [{path: /downcase/*, upstream: downcase}]\n", args: []string{"--up"}, out: "earshot.yaml: ok; 1 route, 1 upstream\n"},
 		"not for up":      {text: "upstreams: {a: {url: 'http://a'}}\nroutes: [{path: /downcase/*, upstream: a}]\n", out: "earshot.yaml: ok; 1 route, 1 upstream\n"},
 		"no such service": {text: good + "services: [downcas]\n", args: []string{"--up"}, out: "did you mean \"downcase\"?", code: 1},
 	} {

@@ -192,6 +192,10 @@ func (e *explainer) target(ctx context.Context, p gateway.Plan) {
 	case p.Route.Compose != "":
 		fmt.Fprintf(e.out, "composition %s: a page of %s\n", p.Route.Compose, plural(len(e.config.Compositions[p.Route.Compose].Parts), "part"))
 		return
+	case p.Route.OpenAPI != "":
+		what := map[gateway.OpenAPI]string{gateway.OpenAPIJSON: "document", gateway.OpenAPIPage: "page"}[p.Route.OpenAPI]
+		fmt.Fprintf(e.out, "openapi: the %s of what is behind the gateway\n", what)
+		return
 	case u.Static != "":
 		fmt.Fprintf(e.out, "upstream %s: the file %s below %s\n", name, p.Request.URL.Path, u.Static)
 		return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/earshot-mq/earshot/gateway"
@@ -12,6 +13,12 @@ import (
 	"github.com/earshot-mq/earshot/internal/config"
 	"github.com/earshot-mq/earshot/internal/process"
 	"github.com/earshot-mq/earshot/publisher"
+)
+
+// Where the document is, and its page, if no file says it.
+const (
+	documentPath = "/openapi.json"
+	docsPath     = "/docs"
 )
 
 // gateway adds the clients' door: the routes of the file, and one for each built-in
@@ -70,7 +77,7 @@ func (p *program) discovery(gw *gateway.Gateway, table *gateway.Table, r *reload
 }
 
 // gatewayConfig is what the file says of the gateway, and /NAME and what is below it for
-// each built-in service.
+// each built-in service. Without a file's routes, what is there is documented too.
 func gatewayConfig(v *config.Values, builtins map[string]string) (c gateway.Config, err error) {
 	if err := v.Sections(&c); err != nil {
 		return c, err
@@ -79,9 +86,18 @@ func gatewayConfig(v *config.Values, builtins map[string]string) (c gateway.Conf
 	if c.Upstreams == nil {
 		c.Upstreams = map[string]gateway.UpstreamConfig{}
 	}
+	if len(c.Routes) == 0 && len(builtins) > 0 {
+		c.Routes = []gateway.RouteConfig{
+			{Path: documentPath, OpenAPI: gateway.OpenAPIJSON},
+			{Path: docsPath, OpenAPI: gateway.OpenAPIPage},
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(builtins)) {
 		c.Upstreams[name] = gateway.UpstreamConfig{URL: builtins[name]}
-		c.Routes = append(c.Routes, gateway.RouteConfig{Path: "/" + name + "/*", Upstream: name})
+		route := gateway.RouteConfig{Path: "/" + name + "/*", Upstream: name}
+		if !slices.ContainsFunc(c.Routes, func(r gateway.RouteConfig) bool { return reflect.DeepEqual(r, route) }) {
+			c.Routes = append(c.Routes, route)
+		}
 	}
 	return c, nil
 }
