@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/deploy"
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 // fleet is containers with labels, an agent that tells of them and a gateway that finds
@@ -38,7 +39,7 @@ func newFleet(t *testing.T) *fleet {
 	const image = "debian:bookworm-slim"
 	f := &fleet{t: t, engine: engine(t), run: fmt.Sprintf("%08x", rand.Uint32())}
 	if _, err := f.engine.Image(t.Context(), image); errors.Is(err, deploy.ErrNotFound) {
-		t.Skipf("SKIPPED: the image %s is not there", image)
+		testenv.Missing(t, "the image "+image+" is not there: .ci/base-images makes it")
 	}
 	var err error
 	if f.dir, err = os.MkdirTemp("", "earshot"); err != nil {
@@ -190,7 +191,7 @@ func (c *crowd) answering(t *testing.T, ids ...string) {
 	var got []string
 	waitFor(t, fmt.Sprintf("answers of %v", want), 20*time.Second, func() bool {
 		before := c.counts()
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond) // who answers in this while
 		got = nil
 		for id, n := range c.counts() {
 			if n > before[id] {
@@ -308,7 +309,7 @@ func TestDiscoveryFaults(t *testing.T) {
 func composeLabels(t *testing.T, e *deploy.Engine, tag string, program ...string) {
 	info, err := os.Stat("/var/run/docker.sock")
 	if err != nil {
-		t.Skipf("SKIPPED: the Docker socket is elsewhere: %v", err)
+		testenv.Missing(t, "the Docker socket at its usual place: "+err.Error())
 	}
 	p := newProject(t, e, root, tag, program)
 	more := filepath.Join(t.TempDir(), "more.yml")

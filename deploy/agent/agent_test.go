@@ -19,6 +19,7 @@ import (
 
 	"github.com/earshot-mq/earshot/deploy"
 	"github.com/earshot-mq/earshot/internal/containers"
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 const (
@@ -47,7 +48,7 @@ func newLab(t *testing.T) *lab {
 	}
 	t.Cleanup(func() { e.Close() })
 	if _, err := e.Image(t.Context(), image); errors.Is(err, deploy.ErrNotFound) {
-		t.Skipf("SKIPPED: the image %s is not there", image)
+		testenv.Missing(t, "the image "+image+" is not there: .ci/base-images makes it")
 	}
 	l := &lab{t: t, engine: e, relay: newRelay(t), prefix: fmt.Sprintf("earshot-agent-%08x-", rand.Uint32())}
 	l.at = l.start(Options{Socket: l.relay.path, Wait: 2 * time.Second})

@@ -18,8 +18,7 @@ type Disk struct {
 }
 
 // NewDisk mounts a file system of so many MiB: "tmpfs", or "ext4" in a file. Where mount(2)
-// is refused the test is skipped, whatever else may be required: the right to it, and a loop
-// device, are the machine's to have, and no package brings them.
+// is refused, for want of the right to it or of a loop device, it is Missing.
 //
 // It is detached at once and lives only as long as somebody has it open, first of all this
 // process, through which it is named: nothing stays mounted, whatever ends the test.
@@ -41,7 +40,7 @@ func NewDisk(t testing.TB, kind string, mib int) *Disk {
 		args = []string{"-o", "loop", image, at}
 	}
 	if out, err := exec.CommandContext(t.Context(), "mount", args...).CombinedOutput(); err != nil {
-		t.Skipf("SKIPPED: no %s can be mounted: %v: %s", kind, err, bytes.TrimSpace(out))
+		Missing(t, fmt.Sprintf("no %s can be mounted: %v: %s", kind, err, bytes.TrimSpace(out)))
 	}
 	root, err := os.Open(at)
 	out, unmounted := exec.CommandContext(t.Context(), "umount", "--lazy", at).CombinedOutput()
