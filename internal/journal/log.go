@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -335,8 +333,7 @@ func (l *Log) create(epoch record.Epoch, allocate int64) (*os.File, string, erro
 		return nil, "", fmt.Errorf("journal: %w", err)
 	}
 	if allocate > 0 {
-		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, allocate)
-		if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+		if err := fallocate(f, allocate); err != nil {
 			return nil, "", errors.Join(fmt.Errorf("journal: allocate %d bytes: %w", allocate, err), f.Close(), os.Remove(f.Name()))
 		}
 	}

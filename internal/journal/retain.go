@@ -42,7 +42,7 @@ func Bound(dir string, share float64, least, most int64) (int64, error) {
 	if err := unix.Statfs(dir, &fs); err != nil {
 		return 0, fmt.Errorf("journal: size of the file system of %s: %w", dir, err)
 	}
-	size, free := int64(fs.Blocks)*fs.Bsize, int64(fs.Bavail)*fs.Bsize
+	size, free := int64(fs.Blocks)*int64(fs.Bsize), int64(fs.Bavail)*int64(fs.Bsize) //nolint:unconvert // 32 bits elsewhere
 	bound := min(max(int64(float64(size)*share), least), most)
 	return max(min(bound, free-size/20), 4<<20), nil
 }

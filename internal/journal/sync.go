@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-
-	"golang.org/x/sys/unix"
 )
 
 // Sync makes durable what was appended before it was called, and closes the segments
@@ -39,15 +37,6 @@ func (l *Log) Sync() error {
 	cur.synced = size
 	l.mu.Unlock()
 	return nil
-}
-
-func fdatasync(f *os.File) error {
-	for {
-		err := unix.Fdatasync(int(f.Fd()))
-		if !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
 }
 
 // finish syncs and closes a segment that is full.
