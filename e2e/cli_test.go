@@ -47,7 +47,7 @@ func TestCommandLine(t *testing.T) {
 		"tail of nobody":    {args: []string{"tail", "--admin-listen", "127.0.0.1:" + port}, code: 1, stderr: "nothing answers"},
 		"check nothing":     {args: []string{"check"}, code: 2, stderr: "which file?"},
 		"check nobody":      {args: []string{"check", "nobody.yaml"}, code: 2, stderr: "nobody.yaml"},
-		"explain":           {args: []string{"explain", "--up", "/downcase/"}, code: 0, stdout: "> routes[0]  /downcase/*"},
+		"explain":           {args: []string{"explain", "--up", "/downcase/"}, code: 0, stdout: "> routes[2]  /downcase/*"},
 		"explain no routes": {args: []string{"explain", "/"}, code: 2, stderr: "--config"},
 		"doctor of nobody":  {args: []string{"doctor", "gatway"}, code: 2, stderr: `did you mean "gateway"?`},
 		"adopt nothing":     {args: []string{"adopt"}, code: 2, stderr: "which journal?"},

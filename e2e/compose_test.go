@@ -27,6 +27,8 @@ type project struct {
 	env  []string
 	http string
 	text string // the subscriber's text feed
+
+	stale bool // the Engine does not let go of a network
 }
 
 // containers are the services of docker-compose.yml.
@@ -88,6 +90,23 @@ func (p *project) run(args ...string) {
 	}
 }
 
+// down takes the containers down. An Engine may then hold a network for one of them that
+// is gone already, and says so at every further try until it is started anew: with that
+// this test has nothing to do, but it says so and looks that no container is left.
+func (p *project) down(args ...string) {
+	p.t.Helper()
+	out, err := combined(p.t, 3*time.Minute, p.env, append(p.args, append([]string{"down"}, args...)...)...)
+	if p.stale = p.stale || bytes.Contains(out, []byte("has active endpoints")); err != nil && !p.stale {
+		p.t.Fatalf("down: %v\n%s", err, out)
+	}
+	if all, err := p.e.List(p.t.Context(), map[string]string{"com.docker.compose.project": p.name}); err != nil || len(all) > 0 {
+		p.t.Fatalf("after down there are %v, %v", all, err)
+	}
+	if p.stale {
+		p.t.Logf("the Engine holds a network of containers that are gone: %s", out[bytes.LastIndexByte(bytes.TrimSpace(out), '\n')+1:])
+	}
+}
+
 // remove takes everything down, whatever state it is in.
 func (p *project) remove() {
 	if p.t.Failed() {
@@ -95,7 +114,7 @@ func (p *project) remove() {
 		p.t.Logf("the containers printed:\n%s", out)
 	}
 	out, err := combined(p.t, 90*time.Second, p.env, append(p.args, "down", "--volumes", "--remove-orphans", "--timeout", "1")...)
-	if err != nil {
+	if err != nil && !p.stale {
 		p.t.Errorf("down: %v\n%s", err, out)
 	}
 }
@@ -209,7 +228,7 @@ func compose(t *testing.T, e *deploy.Engine, tag string, program ...string) {
 		p.healthy(containers...)
 		p.enough(a)
 	}
-	p.run("down")
+	p.down()
 	p.run("up", "-d", "--no-build")
 	p.healthy(containers...)
 	p.enough(a)
@@ -230,7 +249,7 @@ func compose(t *testing.T, e *deploy.Engine, tag string, program ...string) {
 	}
 	oracle(t, a, filepath.Join(dir, "data", "store"), filepath.Join(dir, "data", "logs"))
 
-	p.run("down", "--volumes")
+	p.down("--volumes")
 	p.isGone()
 }
 
@@ -414,7 +433,7 @@ func (p *project) isGone() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if len(containers)+len(volumes)+len(networks) > 0 {
+	if len(containers)+len(volumes) > 0 || len(networks) > 0 && !p.stale {
 		p.t.Errorf("after down: containers %v, volumes %v, networks %v", containers, volumes, networks)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -28,7 +29,9 @@ const lastSlots = 64
 // they said.
 type lastFile struct {
 	f    *os.File
+	mu   sync.Mutex
 	base int
+	most [lastSlots]uint64 // what each slot says
 }
 
 func openLast(path string, base int) (*lastFile, error) {
@@ -36,7 +39,7 @@ func openLast(path string, base int) (*lastFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	l := &lastFile{f, base}
+	l := &lastFile{f: f, base: base}
 	if err := l.blank(base); err != nil && !errors.Is(err, unix.ENOSPC) { // starting needs no free byte
 		return nil, errors.Join(err, f.Close())
 	}
@@ -56,10 +59,21 @@ func (l *lastFile) blank(i int) error {
 	return nil
 }
 
-// set overwrites the i-th slot of this opening. Beyond the slots nothing is kept, and
-// the count of what was lost is "at least".
+// reset gives all slots to this opening.
+func (l *lastFile) reset() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.base = 0
+	clear(l.most[:])
+	return l.blank(0)
+}
+
+// set overwrites the i-th slot of this opening, with nothing smaller. Beyond the slots
+// nothing is kept, and the count of what was lost is "at least".
 func (l *lastFile) set(i int, run record.Run, service string, n uint64) error {
-	if i += l.base; i >= lastSlots {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i += l.base; i >= lastSlots || n <= l.most[i] {
 		return nil
 	}
 	line := fmt.Appendf(make([]byte, 0, lastSlot), "%s %s %020d %s", run.Stream, run.Epoch, n, service)
@@ -69,7 +83,16 @@ func (l *lastFile) set(i int, run record.Run, service string, n uint64) error {
 	if _, err := l.f.WriteAt(append(line[:lastSlot-1], '\n'), int64(i)*lastSlot); err != nil {
 		return fmt.Errorf("journal: last: %w", err)
 	}
+	l.most[i] = n
 	return nil
+}
+
+// count sets all, by slot.
+func (l *lastFile) count(all map[int]given) (failed error) {
+	for i, g := range all {
+		failed = errors.Join(failed, l.set(i, g.run, g.service, g.last))
+	}
+	return failed
 }
 
 func (l *lastFile) close() error { return l.f.Close() }

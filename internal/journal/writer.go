@@ -29,6 +29,9 @@ const (
 	SyncNever                      // what the kernel has not written by itself
 )
 
+// hungCount is how long answers whose write hangs also wait for the file "last".
+const hungCount = 50 * time.Millisecond
+
 // WriterOptions tunes a Writer. Every zero field means its default.
 type WriterOptions struct {
 	Sync      SyncPolicy
@@ -85,7 +88,8 @@ type Writer struct {
 	closed   bool
 	begun    bool // this opening has a segment
 
-	uncounted bool // the last numbers could not be counted
+	uncounted bool        // the last numbers could not be counted
+	counting  atomic.Bool // they are being counted beside a write that hangs
 }
 
 // gate is what the appenders of one group wait at.
@@ -433,17 +437,45 @@ func (w *Writer) releaseLocked() {
 }
 
 // countLocked overwrites the last numbers given.
-func (w *Writer) countLocked() {
-	var failed error
+func (w *Writer) countLocked() { w.countedLocked(w.last.count(w.givenLocked())) }
+
+// givenLocked is what the file "last" should say, by slot.
+func (w *Writer) givenLocked() map[int]given {
+	all := map[int]given{}
 	for _, s := range w.streams {
 		if s.next > 1 {
-			failed = errors.Join(failed, w.last.set(s.slot, s.run, s.service, s.next-1))
+			all[s.slot] = given{run: s.run, service: s.service, last: s.next - 1}
 		}
 	}
+	return all
+}
+
+func (w *Writer) countedLocked(failed error) {
 	if failed != nil && !w.uncounted {
 		w.o.Logger.Error("last numbers not counted; what a death of the process loses now is not known", "error", failed)
 	}
 	w.uncounted = failed != nil
+}
+
+// countBeside counts without the lock, since the file "last" may hang as the journal does:
+// then nobody waits for it longer than hungCount, and nothing else is begun meanwhile.
+func (w *Writer) countBeside(all map[int]given) {
+	if !w.counting.CompareAndSwap(false, true) {
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err := w.last.count(all)
+		w.counting.Store(false)
+		w.mu.Lock()
+		w.countedLocked(err)
+		w.mu.Unlock()
+	}()
+	select {
+	case <-done:
+	case <-time.After(hungCount):
+	}
 }
 
 func (w *Writer) failedLocked(err error) {
@@ -483,10 +515,9 @@ func (w *Writer) writtenLocked(n int) {
 	}
 	if !w.begun {
 		w.begun = true
-		if err := w.last.blank(0); err != nil {
+		if err := w.last.reset(); err != nil {
 			w.o.Logger.Warn("last numbers not reset", "error", err)
 		}
-		w.last.base = 0
 	}
 }
 
@@ -528,8 +559,12 @@ func (w *Writer) rescueHung() (busy bool) {
 	w.takeLocked()
 	gates := w.gates
 	w.gates = nil
+	all := w.givenLocked()
 	w.handLocked()
 	w.mu.Unlock()
+	if len(gates) > 0 {
+		w.countBeside(all)
+	}
 	openAll(gates)
 	return true
 }

@@ -359,6 +359,11 @@ func TestHungWriteLetsTheAnswersGo(t *testing.T) {
 		t.Error("not degraded")
 	}
 	waitFor(t, "the feed", func() bool { return r.feed.count() == 11 })
+	// If it died now, the next opening would know how many there were.
+	all, _, err := readLast(filepath.Join(dir, "last"))
+	if err != nil || len(all) != 1 || all[0].run != s.Run() || all[0].last != 11 {
+		t.Errorf("the last number given is %+v, %v; want 11", all, err)
+	}
 	r.log.appendMu.Unlock()
 	waitFor(t, "recovery", func() bool { return r.Stats.Held.Load() == 0 && !r.Stats.Degraded.Load() })
 	if err := r.stop(); err != nil {
