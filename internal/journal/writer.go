@@ -214,7 +214,9 @@ func (s *Stream) Append(tails ...[]byte) (first uint64, err error) {
 	g := w.gate
 	w.waiting.Add(1)
 	idle := w.inFlight == 0
-	hung := w.inFlight > 0 && w.Stats.Degraded.Load()
+	// A write that is tried again may take its time before it fails; what leaves meanwhile
+	// is not counted yet.
+	hung := w.inFlight > 0 && w.Stats.Degraded.Load() && time.Since(w.since) >= w.o.Wait
 	w.mu.Unlock()
 	w.Stats.Records.Add(uint64(len(tails)))
 	if idle {
@@ -562,9 +564,7 @@ func (w *Writer) rescueHung() (busy bool) {
 	all := w.givenLocked()
 	w.handLocked()
 	w.mu.Unlock()
-	if len(gates) > 0 {
-		w.countBeside(all)
-	}
+	w.countBeside(all)
 	openAll(gates)
 	return true
 }

@@ -360,10 +360,10 @@ func TestHungWriteLetsTheAnswersGo(t *testing.T) {
 	}
 	waitFor(t, "the feed", func() bool { return r.feed.count() == 11 })
 	// If it died now, the next opening would know how many there were.
-	all, _, err := readLast(filepath.Join(dir, "last"))
-	if err != nil || len(all) != 1 || all[0].run != s.Run() || all[0].last != 11 {
-		t.Errorf("the last number given is %+v, %v; want 11", all, err)
-	}
+	waitFor(t, "count of them", func() bool {
+		all, _, err := readLast(filepath.Join(dir, "last"))
+		return err == nil && len(all) == 1 && all[0].run == s.Run() && all[0].last == 11
+	})
 	r.log.appendMu.Unlock()
 	waitFor(t, "recovery", func() bool { return r.Stats.Held.Load() == 0 && !r.Stats.Degraded.Load() })
 	if err := r.stop(); err != nil {
@@ -372,6 +372,45 @@ func TestHungWriteLetsTheAnswersGo(t *testing.T) {
 	if got := numbers(t, open(t, dir, Options{}), s.Run(), 1); fmt.Sprint(got) != fmt.Sprint(upTo(1, 11)) {
 		t.Errorf("%v", got)
 	}
+}
+
+// TestCountedWhileARetryTakesItsTime: an answer that comes while a write is tried again
+// leaves when it is counted, or a death then loses what nobody declares.
+func TestCountedWhileARetryTakesItsTime(t *testing.T) {
+	r := start(t, filepath.Join(t.TempDir(), "j"), WriterOptions{Wait: time.Minute})
+	s := r.Stream("downcase")
+	mend := breakDir(t, r)
+	if _, err := s.Append(tail); err != nil {
+		t.Fatal(err)
+	}
+	r.log.appendMu.Lock()
+	waitFor(t, "a retry", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.inFlight > 0
+	})
+	last := make(chan uint64, 1)
+	go func() {
+		defer close(last)
+		if _, err := s.Append(tail); err != nil {
+			t.Error(err)
+			return
+		}
+		r.last.mu.Lock()
+		defer r.last.mu.Unlock()
+		last <- r.last.most[s.slot]
+	}()
+	waitFor(t, "an append", func() bool { return r.waiting.Load() > 0 })
+	select {
+	case n := <-last:
+		t.Errorf("an answer left beside the retry, when %d were counted", n)
+	default:
+	}
+	r.log.appendMu.Unlock()
+	if n := <-last; n != 2 {
+		t.Errorf("an answer left when %d were counted, want 2", n)
+	}
+	mend()
 }
 
 func waitFor(t *testing.T, what string, ok func() bool) {
