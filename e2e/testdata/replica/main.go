@@ -25,6 +25,9 @@ func main() {
 	ended := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
+		// As docs/discovery.md asks of a program: a POST that meets a connection that is
+		// being closed is nobody's to repeat.
+		time.Sleep(time.Second)
 		ended <- s.Shutdown(context.Background())
 	}()
 	if err := s.ListenAndServe(); err != http.ErrServerClosed {
