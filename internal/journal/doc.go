@@ -6,7 +6,7 @@
 //	19a8f3c2e4b00d17-000001.index   where its runs and times are; made again when missing
 //	19a8f3c2e4b00d17-000002.open    the segment that is being written
 //	19a8f3c2e4b00d17-000003.open    empty: the next one, allocated ahead
-//	lock, last, cursors             see Lock, the publisher's Writer, and Cursors
+//	lock, last, cursors             see Claim, Writer and Commits
 //
 // The extension is the state, and a rename is the commit. The digits are the epoch of
 // the opening that wrote the file: nobody ever appends to a file that it did not

@@ -166,7 +166,7 @@ func Next(b []byte) (Entry, error) {
 	return control(b[:nl+1])
 }
 
-// cursor reads the fixed form of a batch's control line.
+// scanner reads the fixed form of a batch's control line.
 type scanner struct {
 	b  []byte
 	i  int

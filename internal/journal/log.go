@@ -256,8 +256,8 @@ func (l *Log) write(b []byte) (off int64, err error) {
 			}
 		}
 		off = l.cur.Size
-		n, err := l.f.WriteAt(b, off)
-		if err == nil && n == len(b) {
+		_, err := l.f.WriteAt(b, off)
+		if err == nil {
 			return off, nil
 		}
 		// After an error a file is never written again: cut back, close, go on in
@@ -266,7 +266,7 @@ func (l *Log) write(b []byte) (off int64, err error) {
 			l.o.Logger.Warn("segment not cut back", "segment", l.cur.Name, "size", off, "error", cut)
 		}
 		l.roll()
-		if try > 0 || err == nil {
+		if try > 0 {
 			return 0, fmt.Errorf("journal: write: %w: %w", ErrNoSpace, err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -265,6 +266,119 @@ func TestFsyncThatKeepsFailingSyncsNothing(t *testing.T) {
 	}
 	if got := numbers(t, l, runA, 1); fmt.Sprint(got) != fmt.Sprint(upTo(1, 4)) {
 		t.Errorf("%v, want 1 to 4", got)
+	}
+}
+
+// TestFsyncOfAFileThatFailedIsNotBelieved has the disk fail once and a while longer, with
+// many segments waiting: as the kernel does, it tells of a file once and then says yes. What
+// Sync has called durable has to be in files whose fsync never failed.
+func TestFsyncOfAFileThatFailedIsNotBelieved(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, Options{SegmentBytes: 1 << 10})
+	failing := 0
+	told, covered := map[string]bool{}, map[string]int64{} // by file: it has failed; size at a good fsync
+	l.fsync = func(f *os.File) error {
+		name := strings.TrimSuffix(filepath.Base(f.Name()), extOpen)
+		if failing > 0 {
+			failing--
+			told[name] = true
+			return errors.New("input/output error")
+		}
+		info, err := f.Stat()
+		if err == nil && !told[name] {
+			covered[name] = info.Size()
+		}
+		return err
+	}
+	n := 0
+	for failures := range 5 {
+		for range 40 {
+			n++
+			appendAll(t, l, batch(runA, uint64(n), 1))
+		}
+		failing = failures
+		for l.Sync() != nil {
+		}
+		durable := t.TempDir()
+		for name, size := range covered {
+			text, err := os.ReadFile(filepath.Join(dir, name+extClosed))
+			if err != nil {
+				text, err = os.ReadFile(filepath.Join(dir, name+extOpen))
+			}
+			if err == nil {
+				err = os.WriteFile(filepath.Join(durable, name+extOpen), text[:min(size, int64(len(text)))], 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := numbers(t, open(t, durable, Options{}), runA, 1); fmt.Sprint(got) != fmt.Sprint(upTo(1, n)) {
+			t.Fatalf("after %d failures in a row %v are durable, want 1 to %d", failures, got, n)
+		}
+	}
+	if got := numbers(t, l, runA, 1); fmt.Sprint(got) != fmt.Sprint(upTo(1, n)) {
+		t.Errorf("%v, want 1 to %d", got, n)
+	}
+}
+
+// TestOneFailureIsRescuedOnce: the rescue makes all that waits durable, so that nothing is
+// left for the same Sync to do.
+func TestOneFailureIsRescuedOnce(t *testing.T) {
+	var log bytes.Buffer
+	l := open(t, t.TempDir(), Options{SegmentBytes: 1 << 10, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	fail := true
+	l.fsync = func(*os.File) error {
+		if fail {
+			fail = false
+			return errors.New("input/output error")
+		}
+		return nil
+	}
+	for i := range 40 {
+		appendAll(t, l, batch(runA, uint64(i+1), 1))
+	}
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(log.String(), "\n"); n != 1 {
+		t.Errorf("%d lines tell of one failure:\n%s", n, &log)
+	}
+}
+
+// TestSegmentRemovedByHand: a reader passes it by and says so; it neither stops there nor
+// spins. The one that is being written has to be there.
+func TestSegmentRemovedByHand(t *testing.T) {
+	dir := t.TempDir()
+	var log bytes.Buffer
+	l := open(t, dir, Options{Arrivals: true, SegmentBytes: 1 << 10, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	for i := range 40 {
+		appendAll(t, l, batch(runA, uint64(i+1), 1))
+	}
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	gone := l.segs[1]
+	if err := os.Remove(gone.path(dir)); err != nil {
+		t.Fatal(err)
+	}
+	want := append(upTo(1, int(gone.Began)-1), upTo(int(gone.Ends), 40)...)
+	for from, want := range map[uint64][]int{1: want, gone.Began: upTo(int(gone.Ends), 40)} {
+		if got := arrivals(t, l.Reader(from)); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("from %d: %v, want %v", from, got, want)
+		}
+	}
+	if said := fmt.Sprintf("segment=%s from=%d to=%d", gone.Name, gone.Began, gone.Ends-1); strings.Count(log.String(), said) != 2 {
+		t.Errorf("the log does not say %q for each reader:\n%s", said, &log)
+	}
+	last := l.segs[len(l.segs)-1]
+	if err := os.Remove(last.path(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Reader(last.Began).Read(func(*Entry, uint64) error { return nil }); err == nil || !strings.Contains(err.Error(), last.Name) {
+		t.Errorf("Read = %v, want it to name the segment that is gone", err)
+	}
+	if got := arrivals(t, l.Reader(last.Ends)); len(got) != 0 {
+		t.Errorf("behind the end there is %v", got)
 	}
 }
 

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -158,18 +159,7 @@ func (l *Log) cursorsLocked() []Cursor {
 	for _, c := range l.runs {
 		all = append(all, *c)
 	}
-	slices.SortFunc(all, func(a, b Cursor) int {
-		if a.Stream != b.Stream {
-			if a.Stream < b.Stream {
-				return -1
-			}
-			return 1
-		}
-		if a.Epoch < b.Epoch {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(all, func(a, b Cursor) int { return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Epoch, b.Epoch)) })
 	return all
 }
 
@@ -253,9 +243,10 @@ func (r *Reader) Close() error {
 }
 
 // Read gives batches and gaps in order of arrival: n is the number of the entry's
-// first record (a gap has one), and Entry.Time is when it came. The first entry may begin below the reader's position. It returns nil when it
-// has given all there is; wait for Changed then. f must not keep the entry, and an
-// error of it ends the read before that entry.
+// first record (a gap has one), and Entry.Time is when it came. The first entry may begin
+// below the reader's position. It returns nil when it has given all there is; wait for
+// Changed then. f must not keep the entry, and an error of it ends the read before that
+// entry. A closed segment whose file somebody has removed is passed by, and logged.
 func (r *Reader) Read(f func(e *Entry, n uint64) error) error {
 	for {
 		end, err := r.enter()
@@ -310,11 +301,11 @@ func (r *Reader) enter() (end int64, err error) {
 			return end, nil
 		}
 		var at place
-		var began uint64
+		var began, ends uint64
 		for _, s := range r.l.segs {
 			if at.s == nil && s.Ends > s.Began || s.Began <= r.n && s.Ends > s.Began {
 				at = place{s, s.path(r.l.dir), s.findArrival(r.n), s.Size}
-				began = s.Began
+				began, ends = s.Began, s.Ends
 			}
 		}
 		r.l.mu.RUnlock()
@@ -325,11 +316,33 @@ func (r *Reader) enter() (end int64, err error) {
 		if err != nil {
 			return 0, err
 		}
-		if file != nil {
+		switch {
+		case file != nil:
 			r.s, r.f, r.off = at.s, file, at.off
 			r.n = max(r.n, began)
+		case ends <= r.n: // nothing of it is wanted
+			return 0, nil
+		default:
+			if err := r.pass(at); err != nil {
+				return 0, err
+			}
 		}
 	}
+}
+
+// pass goes on behind a segment that has no file, if the log did not drop it.
+func (r *Reader) pass(at place) error {
+	r.l.mu.RLock()
+	defer r.l.mu.RUnlock()
+	switch i := slices.Index(r.l.segs, at.s); {
+	case i < 0:
+		return nil // dropped in between
+	case i == len(r.l.segs)-1:
+		return fmt.Errorf("journal: %s is gone; was it removed? start anew", at.path)
+	}
+	r.l.o.Logger.Error("segment is gone, and what it had", "segment", at.s.Name, "from", r.n, "to", at.s.Ends-1)
+	r.n = max(r.n, at.s.Ends)
+	return nil
 }
 
 // leave closes the segment when it has been read whole and another follows it.
@@ -341,9 +354,9 @@ func (r *Reader) leave() bool {
 	if i >= 0 && more {
 		next = r.l.segs[i+1]
 	}
-	path := ""
+	path, began := "", uint64(0)
 	if next != nil {
-		path = next.path(r.l.dir)
+		path, began = next.path(r.l.dir), next.Began
 	}
 	r.l.mu.RUnlock()
 	if !more {
@@ -353,8 +366,12 @@ func (r *Reader) leave() bool {
 		return r.Close() == nil
 	}
 	file, err := r.l.openSegment(place{s: next, path: path})
-	if err != nil || file == nil {
+	if err != nil {
 		return false
+	}
+	if file == nil { // enter says why
+		r.n = max(r.n, began)
+		return r.Close() == nil
 	}
 	_ = r.f.Close() // read only
 	r.s, r.f, r.off = next, file, 0

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -146,7 +147,7 @@ func (l *Log) Retain(r Retention) ([]Dropped, error) {
 		if err := os.Remove(s.path(l.dir)); err != nil {
 			errs = errors.Join(errs, fmt.Errorf("journal: drop: %w", err))
 		}
-		_ = os.Remove(l.dir + "/" + s.Name + extIndex) // an aid only
+		_ = os.Remove(filepath.Join(l.dir, s.Name+extIndex)) // an aid only
 	}
 	return dropped, errs
 }

@@ -42,6 +42,7 @@ type segment struct {
 	spans  map[record.Run]*span
 	closed bool // renamed: extClosed
 	synced int64
+	failed error // an fsync of the file did, and what it did not cover is durable only elsewhere; guarded by Log.syncMu
 }
 
 // span is what a segment has of one run.
@@ -170,8 +171,8 @@ func scan(r io.ReaderAt, off, end int64, f func(e *Entry, off int64) error) erro
 	}
 }
 
-// load reads a segment's index, or makes it anew from the file. notes is called with
-// what ends the file early, for the log.
+// load reads a segment's index, or makes it anew from the file. With note, which gets each
+// entry, the file is read in any case.
 func load(dir, name, ext string, note func(*Entry)) (*segment, error) {
 	s := newSegment(name, 0)
 	s.closed = ext == extClosed

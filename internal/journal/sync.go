@@ -23,7 +23,7 @@ func (l *Log) Sync() error {
 	}
 	l.mu.RUnlock()
 	for _, r := range rolled {
-		if err := l.finish(r); err != nil {
+		if all, err := l.finish(r); err != nil || all {
 			return err
 		}
 	}
@@ -39,18 +39,22 @@ func (l *Log) Sync() error {
 	return nil
 }
 
-// finish syncs and closes a segment that is full.
-func (l *Log) finish(r rolledSeg) error {
+// finish syncs and closes a segment that is full. all says that this has made all the
+// others durable too.
+func (l *Log) finish(r rolledSeg) (all bool, err error) {
 	if r.s.Size > r.s.synced && !l.o.NoSync {
-		if err := l.fsync(r.f); err != nil {
-			return l.rescue(r.s, err)
+		if r.s.failed == nil {
+			r.s.failed = l.fsync(r.f)
+		}
+		if r.s.failed != nil {
+			return true, l.rescue(r.s, r.s.failed)
 		}
 	}
 	l.mu.Lock()
 	r.s.synced = r.s.Size
 	l.mu.Unlock()
 	l.retire(r)
-	return nil
+	return false, nil
 }
 
 // retire closes a segment's file and gives it its last name, or removes it when
@@ -78,6 +82,7 @@ func (l *Log) retire(r rolledSeg) {
 // clean, so a second fsync of the same file would lie.
 func (l *Log) rescue(s *segment, cause error) error {
 	l.o.Logger.Error("fsync failed; copying what it covered", "segment", s.Name, "from", s.synced, "to", s.Size, "error", cause)
+	s.failed = cause
 	l.appendMu.Lock()
 	defer l.appendMu.Unlock()
 	if l.cur != nil {
@@ -87,7 +92,7 @@ func (l *Log) rescue(s *segment, cause error) error {
 	failed := l.rolled
 	l.mu.RUnlock()
 	if err := l.copyTails(failed); err != nil {
-		return fmt.Errorf("journal: sync: %w", errors.Join(cause, err))
+		return fmt.Errorf("journal: sync: %w", errors.Join(cause, err, l.abandon()))
 	}
 	for _, r := range failed {
 		l.mu.Lock()
@@ -132,6 +137,20 @@ func (l *Log) copyTails(failed []rolledSeg) error {
 	defer l.mu.Unlock()
 	l.cur.synced = l.cur.Size
 	return nil
+}
+
+// abandon removes the segment that copyTails has begun: all that is in it is elsewhere too,
+// and its own fsync may have failed. The caller holds appendMu.
+func (l *Log) abandon() error {
+	if l.cur == nil {
+		return nil
+	}
+	s, f := l.cur, l.f
+	l.mu.Lock()
+	l.segs = slices.DeleteFunc(slices.Clone(l.segs), func(x *segment) bool { return x == s })
+	l.cur, l.f = nil, nil
+	l.mu.Unlock()
+	return errors.Join(f.Close(), os.Remove(s.path(l.dir)))
 }
 
 // trim forgets what a segment has from off on. Its index is only made coarser: a run's
