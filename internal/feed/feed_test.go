@@ -20,6 +20,8 @@ type shelf struct {
 	mu      sync.Mutex
 	entries []journal.Entry
 	ended   bool
+	err     error // what Read fails with
+	reads   int
 }
 
 func (s *shelf) put(n int) journal.Entry {
@@ -63,6 +65,9 @@ func (s *shelf) Offer(run record.Run) (Offer, bool) {
 func (s *shelf) Read(dst []byte, _ record.Run, from uint64, limit int) ([]byte, uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.reads++; s.err != nil {
+		return dst, from, s.err
+	}
 	next := from
 	for _, e := range s.entries {
 		if e.Last >= next && len(dst) < limit {
@@ -249,6 +254,51 @@ func TestPublisherRestarts(t *testing.T) {
 	waitFor(t, "silence", func() bool { return e.count(EventSilent) == 1 })
 	serve(t, c, src, ServerOptions{Instance: "b", Record: at, Replay: replay})
 	waitFor(t, "the second welcome", func() bool { return e.count(EventWelcome) == 2 })
+}
+
+// TestReplayThatCantBeRead: the journal is asked again once a second, not without pause, and
+// goes on when it can be read.
+func TestReplayThatCantBeRead(t *testing.T) {
+	c, src := newContext(t), &shelf{err: errors.New("input/output error")}
+	src.put(5)
+	s, _ := serve(t, c, src, ServerOptions{Instance: "a"})
+	_, at, _ := s.Endpoints()
+	f, e := follow(t, c, FollowerOptions{Endpoint: at})
+	waitFor(t, "welcome", func() bool { return e.count(EventWelcome) == 1 })
+	f.Fetch(testRun, 1, 1<<20)
+	reads := func() int { src.mu.Lock(); defer src.mu.Unlock(); return src.reads }
+	waitFor(t, "a second read", func() bool { return reads() >= 2 })
+	heads := e.count(EventHead)
+	waitFor(t, "two HEADs", func() bool { return e.count(EventHead) >= heads+4 }) // of both sockets
+	if n := reads(); n > 10 {
+		t.Errorf("%d reads in some three seconds", n)
+	}
+	src.mu.Lock()
+	src.err = nil
+	src.mu.Unlock()
+	waitFor(t, "what there is", func() bool { return e.records(EventData) == 5 })
+}
+
+// TestNothingGathersForWhoIsAway: what is said to a publisher that was never there, or is
+// gone, is void and not kept.
+func TestNothingGathersForWhoIsAway(t *testing.T) {
+	c, src := newContext(t), &shelf{}
+	s, stop := serve(t, c, src, ServerOptions{Instance: "a"})
+	_, at, _ := s.Endpoints()
+	gone, e := follow(t, c, FollowerOptions{Endpoint: at, Store: "0000000000001"})
+	waitFor(t, "welcome", func() bool { return e.count(EventWelcome) == 1 })
+	stop()
+	never, _ := follow(t, c, FollowerOptions{Endpoint: "tcp://127.0.0.1:1", Store: "0000000000001"})
+	for name, f := range map[string]*Follower{"was never there": never, "is gone": gone} {
+		for range 100 {
+			f.Commit([]journal.StoreRun{{Stream: testRun.Stream, Epoch: testRun.Epoch.String(), Next: 40}})
+		}
+		waitFor(t, "end of what is said to who "+name, func() bool {
+			f.cmds.mu.Lock()
+			defer f.cmds.mu.Unlock()
+			return len(f.cmds.items) == 0
+		})
+	}
 }
 
 // TestReplayRefuses speaks the protocol wrongly, as a client of another version may.

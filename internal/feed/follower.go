@@ -403,33 +403,40 @@ func (f *Follower) welcome(b []byte) error {
 	return nil
 }
 
-// say sends HELLO when it is due, and what the sink wants to say once it is answered.
+// say sends HELLO when it is due, and what the sink wants to say once it is answered. What
+// it says before is void, as EventWelcome begins anew: nothing gathers for a publisher that
+// stays away.
 func (f *Follower) say() {
-	if f.replayAt == "" {
-		return
-	}
-	if f.dealer == nil {
-		if err := f.openDealer(); err != nil {
-			f.o.Logger.Error("replay can't be connected", "endpoint", f.replayAt, "error", err)
-			return
-		}
-	}
-	now := time.Now()
-	if f.hello == helloDue || f.hello == helloSent && now.Sub(f.helloAt) > helloWait {
-		if f.dealer.Send([]byte(verbHello), encode(hello{Version, f.o.Store, f.o.Name})) != nil {
-			return // not connected yet; the next tick tries again
-		}
-		f.hello, f.helloAt = helloSent, now.Add(rand.N(helloWait/4))
-	}
-	cmds := f.cmds.take(nil)
-	for _, c := range cmds {
-		if f.hello != helloDone && c.verb != verbCommit {
-			continue // void: EventWelcome begins anew
+	greeted := f.greet()
+	for _, c := range f.cmds.take(nil) {
+		if !greeted || f.hello != helloDone && c.verb != verbCommit {
+			continue
 		}
 		if err := f.dealer.Send([]byte(c.verb), c.body); err != nil && f.hello == helloDone {
 			f.reset()
 		}
 	}
+}
+
+// greet sends HELLO when it is due; false says that it could not be sent.
+func (f *Follower) greet() bool {
+	if f.replayAt == "" {
+		return false
+	}
+	if f.dealer == nil {
+		if err := f.openDealer(); err != nil {
+			f.o.Logger.Error("replay can't be connected", "endpoint", f.replayAt, "error", err)
+			return false
+		}
+	}
+	now := time.Now()
+	if f.hello == helloDue || f.hello == helloSent && now.Sub(f.helloAt) > helloWait {
+		if f.dealer.Send([]byte(verbHello), encode(hello{Version, f.o.Store, f.o.Name})) != nil {
+			return false // not connected yet; the next tick tries again
+		}
+		f.hello, f.helloAt = helloSent, now.Add(rand.N(helloWait/4))
+	}
+	return true
 }
 
 func (f *Follower) openDealer() (err error) {

@@ -49,6 +49,7 @@ type fetch struct {
 	credit  int64
 	reading bool
 	caught  bool // has all there is, waits for more
+	failed  bool // could not be read; the next beat tries again
 	gone    bool
 }
 
@@ -283,7 +284,7 @@ func (r *replayer) schedule() {
 			if r.inFlight == cap(r.jobs) {
 				return
 			}
-			if f.reading || f.caught || f.credit <= 0 {
+			if f.reading || f.caught || f.failed || f.credit <= 0 {
 				continue
 			}
 			f.reading = true
@@ -314,7 +315,7 @@ func (r *replayer) done(res result) {
 		r.send(f.se.id, verbTrim, a)
 	case res.err != nil:
 		r.s.o.Logger.Error("replay can't read the journal", "run", f.run.String(), "from", res.from, "error", res.err)
-		r.wait(f) // the next beat tries again
+		f.failed = true
 	case len(res.data) > 0:
 		f.next = res.next
 		f.credit -= int64(len(res.data))
@@ -356,6 +357,9 @@ func (r *replayer) beat(now time.Time) {
 	r.wakeAll()
 	line := r.s.head(nil).line()
 	for _, se := range r.sessions {
+		for _, f := range se.fetches {
+			f.failed = false
+		}
 		if len(se.fetches) > 0 {
 			r.send(se.id, verbHead, nil, line)
 		} else if now.Sub(se.heard) > sessionIdle {

@@ -350,7 +350,7 @@ func (s *Server) head(sent map[record.Run]uint64) *Head {
 		h.State = StateDegraded
 	}
 	for _, o := range offers {
-		if last, ok := sent[o.Run]; ok && sent != nil {
+		if last, ok := sent[o.Run]; ok {
 			o.Last = max(last, o.Oldest-1)
 			h.Runs = append(h.Runs, o)
 		} else if sent == nil && !o.Ended {
