@@ -15,7 +15,7 @@ func (s *Subscriber) Metrics() []metric.Metric {
 		metric.Total("earshot_store_gaps_total", "Gap lines.", &st.Gaps),
 		metric.Total("earshot_store_lost_records_total", "Records that gap lines stand for.", &st.Lost),
 		metric.Gauge("earshot_store_stranded_records", "Records heard of that nobody offers.", st.Stranded.Load),
-		metric.Total("earshot_store_overflow_total", "Live messages dropped since the writer was behind; they are fetched.", &s.inbox.drops),
+		metric.Total("earshot_store_overflow_total", "Live messages dropped since the writer was behind; they are fetched, and those of foreign sockets are a gap.", s.inbox.Drops),
 		metric.Total("earshot_store_append_errors_total", "Appends to the store that failed.", &st.AppendErrors),
 		metric.Total("earshot_store_sync_errors_total", "Fsyncs of the store that failed.", &st.SyncErrors),
 		metric.State("earshot_store_full", "1 while the store can't be written.", &st.Full),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -15,18 +16,23 @@ import (
 )
 
 // plain logs a foreign PUB socket: whatever it sends, one frame or many. It numbers
-// what it hears itself, and can't know what it missed.
+// what it hears itself, and can't know what it missed. What it heard and the store did not
+// get is a gap.
 type plain struct {
 	ctx      *zmq.Context
 	endpoint string
 	service  string
 	stream   string
-	inbox    *inbox
-	id       record.Run // given with the first message
-	next     uint64
+	inbox    inbox
+	dropped  atomic.Uint64 // found the inbox full; they have no number yet
+
+	// The writer's.
+	id   record.Run // given with the first message
+	next uint64     // number of the next message
+	want uint64     // number that the store lacks
 }
 
-func newPlain(ctx *zmq.Context, endpoint, storeID string, b *inbox) (*plain, error) {
+func newPlain(ctx *zmq.Context, endpoint, storeID string, b inbox) (*plain, error) {
 	host, ok := strings.CutPrefix(endpoint, "tcp://")
 	if !ok || !strings.Contains(host, ":") {
 		return nil, fmt.Errorf("subscriber: endpoint %q is not of the form tcp://HOST:PORT", endpoint)
@@ -37,7 +43,7 @@ func newPlain(ctx *zmq.Context, endpoint, storeID string, b *inbox) (*plain, err
 		}
 		return '-'
 	}, strings.ToLower(host))
-	return &plain{ctx: ctx, endpoint: endpoint, service: service, stream: journal.StreamID(storeID, service), inbox: b, next: 1}, nil
+	return &plain{ctx: ctx, endpoint: endpoint, service: service, stream: journal.StreamID(storeID, service), inbox: b, next: 1, want: 1}, nil
 }
 
 // plainHWM is how many messages wait in libzmq: with a foreign publisher there is no
@@ -72,17 +78,27 @@ func (p *plain) run(ctx context.Context) (err error) {
 			for _, f := range frames {
 				size += len(f)
 			}
-			ev := event{plain: p, frames: frames}
-			ev.Kind, ev.Bytes = eventPlain, size
-			p.inbox.add(ev, true)
+			p.put(frames, size)
 		}
 	}
 }
 
-// entry makes a record of a message. It is the writer's to call.
-func (p *plain) entry(log interface{ Epoch() record.Epoch }, frames [][]byte, now time.Time) journal.Entry {
+func (p *plain) put(frames [][]byte, size int) {
+	ev := event{plain: p, frames: frames}
+	ev.Kind, ev.Bytes = eventPlain, size
+	if !p.inbox.Put(ev, size, false) {
+		p.dropped.Add(1)
+	}
+}
+
+// entries makes a record of a message, behind a gap if any before it are not stored. It is
+// the writer's to call.
+func (p *plain) entries(log interface{ Epoch() record.Epoch }, frames [][]byte, now time.Time) (all []journal.Entry) {
 	if p.id.Epoch == 0 {
 		p.id = record.Run{Stream: p.stream, Epoch: log.Epoch()}
+	}
+	if p.next += p.dropped.Swap(0); p.next > p.want {
+		all = append(all, journal.NewGap(p.id, p.service, p.want, p.next-1, "heard and not stored: the store was full, or behind"))
 	}
 	texts := make([]string, len(frames))
 	for i, f := range frames {
@@ -93,8 +109,18 @@ func (p *plain) entry(log interface{ Epoch() record.Epoch }, frames [][]byte, no
 	line := record.Append(nil, &r)
 	raw := journal.AppendBatch(nil, p.id, p.next, 1, line)
 	p.next++
-	return journal.Entry{
+	p.want = p.next
+	return append(all, journal.Entry{
 		Kind: journal.KindBatch, Run: p.id, First: r.ID.Seq, Last: r.ID.Seq, Service: p.service,
 		Lines: raw[len(raw)-len(line):], Raw: raw,
+	})
+}
+
+// rewind goes back to what the store has, after an append that failed.
+func (p *plain) rewind(store cursors) {
+	if c, ok := store.Cursor(p.id); ok {
+		p.want = c.Next
+	} else {
+		p.want = 1
 	}
 }

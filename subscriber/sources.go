@@ -14,6 +14,7 @@ import (
 
 	"github.com/earshot-mq/earshot/internal/docker"
 	"github.com/earshot-mq/earshot/internal/feed"
+	"github.com/earshot-mq/earshot/internal/queue"
 )
 
 // sources are the publishers that are followed. A host's name is looked up again and
@@ -94,10 +95,7 @@ func (s *sources) find(all []docker.Member) {
 	if same {
 		return // each news has all names looked up
 	}
-	select {
-	case s.news <- struct{}{}:
-	default: // serve knows already
-	}
+	queue.Signal(s.news)
 }
 
 // update follows what is new, and leaves what is named no longer and not heard either: a

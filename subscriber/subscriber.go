@@ -6,7 +6,8 @@
 // Of each run the store holds the numbers from the first offered to the last heard, each
 // once, as record or in a gap line that says how many are lost. A publisher keeps what
 // is not committed, and a commit follows the store's fsync. A foreign PUB socket
-// (Options.Plain) is logged at most once, and marked so.
+// (Options.Plain) is logged at most once, and marked so; what was heard of it and could not
+// be stored is a gap too.
 //
 // # Concurrency
 //
@@ -33,6 +34,7 @@ import (
 	"github.com/earshot-mq/earshot/internal/docker"
 	"github.com/earshot-mq/earshot/internal/feed"
 	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/internal/queue"
 	"github.com/earshot-mq/earshot/internal/zmq"
 	"github.com/earshot-mq/earshot/publisher/record"
 	"github.com/earshot-mq/earshot/subscriber/store"
@@ -89,9 +91,11 @@ type Subscriber struct {
 	plain   []*plain
 	hub     *hub // or nil
 	ran     bool
+	durable func() error // store's Sync, but for tests
 	Stats   Stats
 
-	inbox   *inbox
+	inbox   inbox
+	taken   []event // of inbox, to be used again
 	tracker *tracker
 	wrote   chan struct{} // something is to be synced or committed
 	full    time.Time     // the store can't be written: not before
@@ -119,7 +123,7 @@ func New(ctx *zmq.Context, st *store.Store, o Options) (*Subscriber, error) {
 	if o.Name == "" {
 		o.Name = st.ID()
 	}
-	s := &Subscriber{o: o, store: st, inbox: newInbox(inboxLive), wrote: make(chan struct{}, 1), dirty: map[record.Run]bool{}}
+	s := &Subscriber{o: o, store: st, durable: st.Sync, inbox: inbox{queue.New[event](inboxLive)}, wrote: make(chan struct{}, 1), dirty: map[record.Run]bool{}}
 	s.tracker = newTracker(st, o.FromNow, &s.Stats)
 	follow := func(endpoint string) (*feed.Follower, error) {
 		return feed.NewFollower(ctx, feed.FollowerOptions{
@@ -136,6 +140,11 @@ func New(ctx *zmq.Context, st *store.Store, o Options) (*Subscriber, error) {
 		p, err := newPlain(ctx, endpoint, st.ID(), s.inbox)
 		if err != nil {
 			return nil, err
+		}
+		for _, other := range s.plain {
+			if other.service == p.service {
+				return nil, fmt.Errorf("subscriber: the plain sockets %s and %s would both be %s in the log; leave one out", other.endpoint, p.endpoint, p.service)
+			}
 		}
 		s.plain = append(s.plain, p)
 	}
@@ -219,7 +228,7 @@ func (s *Subscriber) write(ctx context.Context, errs <-chan error) error {
 			}
 		case err := <-s.sources.err:
 			return err
-		case <-s.inbox.wake:
+		case <-s.inbox.Wake:
 		case now := <-tick.C:
 			s.Stats.Stranded.Store(s.tracker.tick(now))
 			s.Stats.Sources.Store(s.sources.heard(now))
@@ -252,27 +261,29 @@ func (s *Subscriber) step(now time.Time) {
 		s.full, s.tracker.paused = time.Time{}, false
 		s.tracker.schedule(now)
 	}
-	events := s.inbox.take()
+	events := s.inbox.Take(s.taken)
 	for i := range events {
 		s.handle(&events[i], now)
 	}
 	s.append(now)
-	s.inbox.done(events)
+	free(events)
+	s.taken = events
 }
 
 // drain forgets batches while the store can't be written, but not what publishers tell
 // of themselves.
 func (s *Subscriber) drain(now time.Time) {
-	events := s.inbox.take()
+	events := s.inbox.Take(s.taken)
 	for i := range events {
 		switch ev := &events[i]; ev.Kind {
-		case feed.EventReset, feed.EventSilent, eventGone:
+		case feed.EventReset, feed.EventSilent, eventGone, feed.EventHead, feed.EventWelcome:
 			s.handle(ev, now)
-		case feed.EventHead, feed.EventWelcome:
-			s.handle(ev, now)
+		case eventPlain:
+			ev.plain.next++ // it has a number, which the next one's gap will name
 		}
 	}
-	s.inbox.done(events)
+	free(events)
+	s.taken = events
 }
 
 func (s *Subscriber) handle(ev *event, now time.Time) {
@@ -298,7 +309,7 @@ func (s *Subscriber) handle(ev *event, now time.Time) {
 		t.forget(ev.From, now)
 	case eventPlain:
 		s.Stats.Plain.Add(1)
-		t.out = append(t.out, ev.plain.entry(s.store, ev.frames, now))
+		t.out = append(t.out, ev.plain.entries(s.store, ev.frames, now)...)
 	}
 }
 
@@ -330,6 +341,9 @@ func (s *Subscriber) append(now time.Time) {
 		}
 		s.full, s.tracker.paused = now.Add(fullRetry), true
 		s.tracker.rewind()
+		for _, p := range s.plain {
+			p.rewind(s.store)
+		}
 		return
 	}
 	if s.Stats.Full.Swap(false) {
@@ -353,12 +367,7 @@ func (s *Subscriber) append(now time.Time) {
 	s.toSync()
 }
 
-func (s *Subscriber) toSync() {
-	select {
-	case s.wrote <- struct{}{}:
-	default:
-	}
-}
+func (s *Subscriber) toSync() { queue.Signal(s.wrote) }
 
 // syncLoop fsyncs the store and commits what that covers. It sleeps while nothing is
 // stored.
@@ -408,7 +417,7 @@ func (s *Subscriber) sync(commit bool) {
 		clear(s.dirty)
 	}
 	s.mu.Unlock()
-	if err := s.store.Sync(); err != nil {
+	if err := s.durable(); err != nil {
 		s.Stats.SyncErrors.Add(1)
 		s.o.Logger.Error("store not synced, nothing committed", "error", err)
 		s.mu.Lock()

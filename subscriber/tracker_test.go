@@ -15,11 +15,12 @@ var testRun = record.Run{Stream: "q7k3v9x2m1t8w", Epoch: 1 << 60}
 
 // shop is a peer that notes what it is asked for.
 type shop struct {
-	said []string
+	said   []string
+	credit int64
 }
 
 func (s *shop) Fetch(_ record.Run, from uint64, _ int64) { s.say("fetch %d", from) }
-func (s *shop) Credit(record.Run, int64)                 {}
+func (s *shop) Credit(_ record.Run, n int64)             { s.credit += n }
 func (s *shop) Stop(record.Run)                          { s.say("stop") }
 func (s *shop) say(f string, a ...any)                   { s.said = append(s.said, fmt.Sprintf(f, a...)) }
 
@@ -251,6 +252,79 @@ func TestTrackerRewinds(t *testing.T) {
 	b.want("asks again", p.heard(), "[fetch 6]")
 	b.data(p, 6, 9)
 	b.want("once", b.wrote(), "6-9 ")
+}
+
+func TestTrackerWaitsWhilePaused(t *testing.T) {
+	b, p := newBench(t), &shop{}
+	b.paused = true
+	b.welcome(p, offer(1, 5))
+	b.tick(b.now)
+	b.want("paused", p.heard(), "[]")
+	b.paused = false
+	b.schedule(b.now)
+	b.want("goes on", p.heard(), "[fetch 1]")
+}
+
+func TestTrackerAsksAgainWhenStuck(t *testing.T) {
+	b, p := newBench(t), &shop{}
+	b.welcome(p, offer(1, 5))
+	b.tick(b.now.Add(stuckAfter))
+	b.want("in time", p.heard(), "[fetch 1]")
+	b.tick(b.now.Add(stuckAfter + time.Second))
+	b.want("too late", p.heard(), "[stop fetch 1]")
+}
+
+// TestTrackerFetchesSomeAtATime: the memory is planned for so many runs, the oldest first,
+// and the next begins when one has what there is.
+func TestTrackerFetchesSomeAtATime(t *testing.T) {
+	b, p := newBench(t), &shop{}
+	var all []feed.Offer
+	for i := range maxRepairs + 3 {
+		o := offer(1, 5)[0]
+		o.Run.Epoch -= record.Epoch(i)
+		all = append(all, o)
+	}
+	b.welcome(p, all)
+	if n := len(p.said); n != maxRepairs || b.runs[testRun].from != nil {
+		t.Errorf("%d fetches at a time, the newest among them: %v; want the %d oldest", n, b.runs[testRun].from != nil, maxRepairs)
+	}
+	p.heard()
+	b.ended(p, all[len(all)-1].Run, 5, 5, b.now)
+	b.want("one has ended", p.heard(), "[fetch 1]")
+}
+
+func TestTrackerFromNow(t *testing.T) {
+	b, p := newBench(t), &shop{}
+	b.fromNow = true
+	b.welcome(p, offer(1, 10))
+	b.live(p, 11, 12)
+	b.want("nothing old", p.heard(), "[]")
+	b.want("what is new", b.wrote(), "11-12 ")
+}
+
+// TestTrackerGivesCreditBack: what a fetch brought is allowed again; the live feed has none.
+func TestTrackerGivesCreditBack(t *testing.T) {
+	b, p := newBench(t), &shop{}
+	b.welcome(p, offer(1, 10))
+	b.batches(p, entry(1, 5), false, 500, b.now)
+	b.batches(p, entry(11, 12), true, 70, b.now)
+	if p.credit != 500 {
+		t.Errorf("credit of %d, want 500", p.credit)
+	}
+}
+
+// TestTrackerForgets: who is not followed any more keeps nobody from seeing a gap.
+func TestTrackerForgets(t *testing.T) {
+	b, p, q := newBench(t), &shop{}, &shop{}
+	b.store[testRun] = journal.Cursor{Next: 5}
+	b.welcome(p, offer(1, 30))
+	b.welcome(q, offer(20, 30))
+	b.trimmed(q, testRun, 5, 19, "dropped", b.now)
+	b.want("another may have it", b.wrote(), "")
+	b.forget(p, b.now)
+	b.tick(b.now)
+	b.want("nobody else", b.wrote(), "gap 5-19 ")
+	b.want("the rest", q.heard(), "[fetch 20]")
 }
 
 // TestTrackerConverges drops, repeats and reorders everything that may be, and asks

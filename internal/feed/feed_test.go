@@ -293,11 +293,7 @@ func TestNothingGathersForWhoIsAway(t *testing.T) {
 		for range 100 {
 			f.Commit([]journal.StoreRun{{Stream: testRun.Stream, Epoch: testRun.Epoch.String(), Next: 40}})
 		}
-		waitFor(t, "end of what is said to who "+name, func() bool {
-			f.cmds.mu.Lock()
-			defer f.cmds.mu.Unlock()
-			return len(f.cmds.items) == 0
-		})
+		waitFor(t, "end of what is said to who "+name, func() bool { return f.cmds.Len() == 0 })
 	}
 }
 

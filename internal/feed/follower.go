@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/internal/queue"
 	"github.com/earshot-mq/earshot/internal/room"
 	"github.com/earshot-mq/earshot/internal/zmq"
 	"github.com/earshot-mq/earshot/publisher/record"
@@ -78,7 +79,7 @@ type Follower struct {
 	o     FollowerOptions
 	ctx   *zmq.Context
 	Stats FollowerStats
-	cmds  *queue[command]
+	cmds  *queue.Queue[command]
 
 	sub      *zmq.Socket
 	dealer   *zmq.Socket
@@ -130,7 +131,7 @@ func NewFollower(ctx *zmq.Context, o FollowerOptions) (*Follower, error) {
 	if _, _, err := net.SplitHostPort(strings.TrimPrefix(o.Endpoint, "tcp://")); err != nil || !strings.HasPrefix(o.Endpoint, "tcp://") {
 		return nil, fmt.Errorf("feed: endpoint %q is not of the form tcp://HOST:PORT", o.Endpoint)
 	}
-	return &Follower{o: o, ctx: ctx, cmds: newQueue[command](1 << 40)}, nil
+	return &Follower{o: o, ctx: ctx, cmds: queue.New[command](1 << 40)}, nil
 }
 
 // Endpoint is the feed that is followed.
@@ -142,24 +143,24 @@ func (f *Follower) Endpoint() string { return f.o.Endpoint }
 func (f *Follower) Fetch(run record.Run, from uint64, credit int64) {
 	a := of(run)
 	a.From, a.Credit = from, credit
-	f.cmds.put(command{verbFetch, encode(a)}, 0, true)
+	f.cmds.Put(command{verbFetch, encode(a)}, 0, true)
 }
 
 // Credit allows bytes more.
 func (f *Follower) Credit(run record.Run, credit int64) {
 	a := of(run)
 	a.Credit = credit
-	f.cmds.put(command{verbCredit, encode(a)}, 0, true)
+	f.cmds.Put(command{verbCredit, encode(a)}, 0, true)
 }
 
 // Stop ends the FETCH of a run.
 func (f *Follower) Stop(run record.Run) {
-	f.cmds.put(command{verbStop, encode(of(run))}, 0, true)
+	f.cmds.Put(command{verbStop, encode(of(run))}, 0, true)
 }
 
 // Commit tells up to which numbers, exclusively, the store has the runs for good.
 func (f *Follower) Commit(cursors []journal.StoreRun) {
-	f.cmds.put(command{verbCommit, encode(commit{Version, cursors})}, 0, true)
+	f.cmds.Put(command{verbCommit, encode(commit{Version, cursors})}, 0, true)
 }
 
 // Run follows until ctx is done.
@@ -186,7 +187,7 @@ func (f *Follower) Run(ctx context.Context) (err error) {
 			return nil
 		case <-f.sub.Ready():
 		case <-dealer:
-		case <-f.cmds.wake:
+		case <-f.cmds.Wake:
 		case now := <-tick.C:
 			if err := f.watch(now); err != nil {
 				return err
@@ -408,7 +409,7 @@ func (f *Follower) welcome(b []byte) error {
 // stays away.
 func (f *Follower) say() {
 	greeted := f.greet()
-	for _, c := range f.cmds.take(nil) {
+	for _, c := range f.cmds.Take(nil) {
 		if !greeted || f.hello != helloDone && c.verb != verbCommit {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/internal/queue"
 	"github.com/earshot-mq/earshot/internal/zmq"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
@@ -84,10 +85,7 @@ func (r *replayer) poke() {
 	if r.waiting.Load() == 0 {
 		return
 	}
-	select {
-	case r.poked <- struct{}{}:
-	default:
-	}
+	queue.Signal(r.poked)
 }
 
 func (r *replayer) run(ctx context.Context) error {

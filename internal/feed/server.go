@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/internal/queue"
 	"github.com/earshot-mq/earshot/internal/zmq"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
@@ -58,7 +59,7 @@ type Server struct {
 	port   int
 
 	text, record, replay *zmq.Socket
-	textQ, recordQ       *queue[journal.Entry]
+	textQ, recordQ       *queue.Queue[journal.Entry]
 	drops                atomic.Uint64
 	replayer             *replayer
 	patient              patient // the record feed's way to send
@@ -88,8 +89,8 @@ func NewServer(ctx *zmq.Context, source Source, o ServerOptions) (s *Server, err
 	if o.Degraded == nil {
 		o.Degraded = func() bool { return false }
 	}
-	s = &Server{o: o, source: source, textQ: newQueue[journal.Entry](textQueue), recordQ: newQueue[journal.Entry](liveQueue)}
-	s.textQ.drops, s.recordQ.drops = &s.drops, &s.drops
+	s = &Server{o: o, source: source, textQ: queue.New[journal.Entry](textQueue), recordQ: queue.New[journal.Entry](liveQueue)}
+	s.textQ.Drops, s.recordQ.Drops = &s.drops, &s.drops
 	hwm := int(min(max(o.Memory/int64(o.Peers)/MaxFeedMessage, 2), 64))
 	bind := func(sock **zmq.Socket, endpoint string, open func(string, zmq.Options) (*zmq.Socket, error), zo zmq.Options) {
 		if endpoint == "" || err != nil {
@@ -158,9 +159,9 @@ func (s *Server) Hand(entries []journal.Entry) {
 	}
 }
 
-func hand(q *queue[journal.Entry], e journal.Entry) {
+func hand(q *queue.Queue[journal.Entry], e journal.Entry) {
 	e.Room.Keep()
-	if !q.put(e, len(e.Raw), false) {
+	if !q.Put(e, len(e.Raw), false) {
 		e.Room.Free()
 	}
 }
@@ -224,13 +225,13 @@ func (s *Server) runText(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-s.text.Ready():
-		case <-s.textQ.wake:
+		case <-s.textQ.Wake:
 		}
 		if _, err := subscriptions(s.text, topics); err != nil {
 			return err
 		}
 		s.Stats.TextListening.Store(len(topics) > 0)
-		items = s.textQ.take(items)
+		items = s.textQ.Take(items)
 		for _, e := range items {
 			for line := range e.Records() {
 				var ok bool
@@ -260,10 +261,10 @@ func (s *Server) runRecord(ctx context.Context) error {
 		beat := false
 		select {
 		case <-ctx.Done():
-			items = s.recordQ.take(items)
+			items = s.recordQ.Take(items)
 			return errors.Join(s.sendBatches(ctx, items, sent, &out), s.sendHead(ctx, sent))
 		case <-s.record.Ready():
-		case <-s.recordQ.wake:
+		case <-s.recordQ.Wake:
 		case <-head.C:
 			beat = true
 		}
@@ -271,7 +272,7 @@ func (s *Server) runRecord(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		items = s.recordQ.take(items)
+		items = s.recordQ.Take(items)
 		if err := s.sendBatches(ctx, items, sent, &out); err != nil {
 			return err
 		}

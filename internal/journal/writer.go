@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/queue"
 	"github.com/earshot-mq/earshot/internal/room"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
@@ -220,7 +221,7 @@ func (s *Stream) Append(tails ...[]byte) (first uint64, err error) {
 	w.mu.Unlock()
 	w.Stats.Records.Add(uint64(len(tails)))
 	if idle {
-		signal(w.wake)
+		queue.Signal(w.wake)
 	}
 	if hung {
 		return first, nil // the watchdog takes it
@@ -321,14 +322,6 @@ func (w *Writer) handLocked() {
 	}
 }
 
-// signal leaves a word in a channel that has room for one.
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
 func openAll(gates []*gate) {
 	for _, g := range gates {
 		close(g.open)
@@ -391,7 +384,7 @@ func (w *Writer) write(must bool) (more bool) {
 	entries = entries[:len(entries):len(entries)]
 	w.inFlight, w.since = len(entries), time.Now()
 	w.mu.Unlock()
-	signal(w.writing)
+	queue.Signal(w.writing)
 	_, err := w.log.Append(entries...)
 	if err == nil && w.o.Sync == SyncAlways {
 		if err := w.sync(); err != nil {
@@ -489,7 +482,7 @@ func (w *Writer) failedLocked(err error) {
 }
 
 func (w *Writer) writtenLocked(n int) {
-	signal(w.written)
+	queue.Signal(w.written)
 	w.Stats.Groups.Add(1)
 	for i := range w.held[:n] {
 		w.Stats.Bytes.Add(uint64(len(w.held[i].Raw)))
@@ -588,7 +581,7 @@ func (w *Writer) syncLoop(stop <-chan struct{}) {
 		}
 		if err := w.sync(); err != nil {
 			w.o.Logger.Error("journal not synced", "error", err)
-			signal(w.written) // try again
+			queue.Signal(w.written) // try again
 		}
 		if err := w.log.Ahead(); err != nil && !w.Stats.Degraded.Load() {
 			w.o.Logger.Warn("next segment not allocated", "error", err)

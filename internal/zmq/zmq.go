@@ -30,6 +30,8 @@ import (
 
 	zmq4 "github.com/pebbe/zmq4"
 	"golang.org/x/sys/unix"
+
+	"github.com/earshot-mq/earshot/internal/queue"
 )
 
 // The errors that callers branch on.
@@ -302,12 +304,7 @@ func (s *Socket) Watch() error {
 func (s *Socket) Ready() <-chan struct{} { return s.ready }
 
 // Rearm makes Ready fire again.
-func (s *Socket) Rearm() {
-	select {
-	case s.rearm <- struct{}{}:
-	default:
-	}
-}
+func (s *Socket) Rearm() { queue.Signal(s.rearm) }
 
 func (s *Socket) watch(conn syscall.RawConn) {
 	for {
