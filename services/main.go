@@ -9,9 +9,8 @@ import (
 	"path/filepath"
 
 	"github.com/earshot-mq/earshot/internal/config"
-	"github.com/earshot-mq/earshot/internal/journal"
 	"github.com/earshot-mq/earshot/internal/process"
-	"github.com/earshot-mq/earshot/publisher"
+	"github.com/earshot-mq/earshot/publisher/setup"
 )
 
 // Main runs s as a program of its own until SIGINT or SIGTERM and returns its exit code:
@@ -45,10 +44,9 @@ func run(ctx context.Context, s *Service, environ []string, stderr io.Writer) in
 	return process.ExitOK
 }
 
-// load reads the settings of a service. The gateway's parts of the file, which one file
-// for all roles has, are passed over.
+// load reads the settings of a service. The gateway's parts of the file are passed over.
 func load(name string, environ []string, stderr io.Writer) (o Options, err error) {
-	set, err := config.New(config.Settings(), "upstreams", "routes", "compositions", "client-idle")
+	set, err := config.All()
 	if err != nil {
 		return o, err
 	}
@@ -62,39 +60,7 @@ func load(name string, environ []string, stderr io.Writer) (o Options, err error
 	o.Listen = v.Listen("http.listen", "port")
 	o.Admin, o.AdminToken, o.AdminPrivate = v.String("admin.listen"), v.String("admin.token"), v.Bool("admin.private")
 	o.Handler.Data = filepath.Join(v.String("data"), "services", name)
-	o.Publisher = publisherOptions(name, v)
-	o.Recorder, err = recorderOptions(v)
+	o.Publisher = setup.Publisher(v, name)
+	o.Recorder, err = setup.Recorder(v)
 	return o, errors.Join(err, v.Err())
-}
-
-func publisherOptions(name string, v *config.Values) publisher.Options {
-	return publisher.Options{
-		Dir:       filepath.Join(v.String("data"), "journals", name),
-		Text:      v.String("feed.text"),
-		Record:    v.String("feed.record"),
-		Replay:    v.String("feed.replay"),
-		Peers:     v.Int("feed.peers"),
-		Sync:      map[string]journal.SyncPolicy{"always": journal.SyncAlways, "never": journal.SyncNever}[v.String("journal.sync")],
-		SyncEvery: v.Duration("journal.sync-interval"),
-		Wait:      v.Duration("record.wait"),
-		MaxBytes:  v.Size("journal.max-bytes"),
-		MaxAge:    v.Duration("journal.max-age"),
-		Policy:    map[string]publisher.Policy{"refuse": publisher.Refuse, "block": publisher.Block}[v.String("journal.policy")],
-		Required:  v.Strings("journal.required"),
-	}
-}
-
-func recorderOptions(v *config.Values) (publisher.RecorderOptions, error) {
-	redactor, err := publisher.NewRedactor(publisher.RedactorOptions{
-		QueryKeys: v.Strings("redact.query"),
-		JSONPaths: v.Strings("redact.json"),
-		Patterns:  v.Strings("redact.pattern"),
-	})
-	return publisher.RecorderOptions{
-		Redactor: redactor,
-		Trusted:  v.Prefixes("trusted"),
-		Client:   publisher.ClientForm(v.String("record.client")),
-		HMACKey:  []byte(v.String("record.hmac-key")),
-		MaxBody:  int(v.Size("record.body")),
-	}, err
 }

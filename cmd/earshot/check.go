@@ -14,6 +14,7 @@ import (
 
 	"github.com/earshot-mq/earshot/gateway"
 	"github.com/earshot-mq/earshot/internal/config"
+	"github.com/earshot-mq/earshot/publisher/setup"
 )
 
 func checkCommand() *cobra.Command {
@@ -47,7 +48,7 @@ const upHelp = "as earshot up has it, with a route to each of the built-in servi
 
 // check prints what is wrong with a file, in the order of its lines.
 func check(out io.Writer, file string, up bool) error {
-	set, err := settingsSet()
+	set, err := config.All()
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func checkTogether(v *config.Values, up bool) error {
 		return &config.Error{File: v.File(), Err: errors.New("there are no routes")}
 	}
 	_, err = gateway.NewTable(c)
-	_, redacts := redactor(&settings{Values: v})
+	_, redacts := setup.Redactor(v)
 	return errors.Join(err, redacts)
 }
 

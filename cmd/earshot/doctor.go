@@ -57,7 +57,7 @@ are for people.`,
 		if cmd.Flags().NArg() == 1 {
 			role = cmd.Flags().Arg(0)
 		}
-		set, err := settingsSet()
+		set, err := config.All()
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/earshot-mq/earshot/gateway"
 	"github.com/earshot-mq/earshot/gateway/openapi/openapitest"
+	"github.com/earshot-mq/earshot/internal/config"
 	"github.com/earshot-mq/earshot/services"
 )
 
@@ -31,7 +32,7 @@ func TestShopDocument(t *testing.T) {
 		t.Cleanup(s.Close)
 		at[name] = s.URL
 	}
-	set, err := settingsSet()
+	set, err := config.All()
 	if err != nil {
 		t.Fatal(err)
 	}

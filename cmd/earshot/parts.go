@@ -20,6 +20,7 @@ import (
 	"github.com/earshot-mq/earshot/internal/process"
 	"github.com/earshot-mq/earshot/internal/zmq"
 	"github.com/earshot-mq/earshot/publisher"
+	"github.com/earshot-mq/earshot/publisher/setup"
 	"github.com/earshot-mq/earshot/subscriber"
 	"github.com/earshot-mq/earshot/subscriber/store"
 	"github.com/earshot-mq/earshot/subscriber/view"
@@ -127,25 +128,11 @@ func (p *program) run(ctx context.Context, ready func()) error {
 
 // publisher adds the journal, the feeds and replay of a role.
 func (p *program) publisher(role string) (*publisher.Publisher, error) {
-	s := p.s
-	o := publisher.Options{
-		Dir:       filepath.Join(s.String("data"), "journals", role),
-		Text:      s.String("feed.text"),
-		Record:    s.String("feed.record"),
-		Replay:    s.String("feed.replay"),
-		Peers:     s.Int("feed.peers"),
-		SyncEvery: s.Duration("journal.sync-interval"),
-		Wait:      s.Duration("record.wait"),
-		MaxBytes:  s.Size("journal.max-bytes"),
-		MaxAge:    s.Duration("journal.max-age"),
-		Required:  s.Strings("journal.required"),
-		Logger:    p.log.With("part", "publisher"),
-	}
-	o.Sync = map[string]journal.SyncPolicy{"interval": journal.SyncInterval, "always": journal.SyncAlways, "never": journal.SyncNever}[s.String("journal.sync")]
-	o.Policy = map[string]publisher.Policy{"drop-oldest": publisher.DropOldest, "refuse": publisher.Refuse, "block": publisher.Block}[s.String("journal.policy")]
+	o := setup.Publisher(p.s.Values, role)
+	o.Logger = p.log.With("part", "publisher")
 	pub, err := publisher.New(p.zmq, o)
 	if errors.Is(err, zmq.ErrInUse) {
-		err = busyFeed(s, err, feeds...)
+		err = busyFeed(p.s, err, feeds...)
 	}
 	if err != nil {
 		return nil, err
@@ -195,8 +182,7 @@ func busyFeed(s *settings, err error, names ...string) error {
 
 // recorder makes the recorder of one service.
 func (p *program) recorder(pub *publisher.Publisher, service string, trusted []netip.Prefix, conceal bool, skip func(*http.Request) bool) (*publisher.Recorder, error) {
-	s := p.s
-	rd, err := redactor(s)
+	o, err := setup.Recorder(p.s.Values)
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -204,23 +190,10 @@ func (p *program) recorder(pub *publisher.Publisher, service string, trusted []n
 	if err != nil {
 		return nil, usage(err)
 	}
-	rec, err := publisher.NewRecorder(stream, publisher.RecorderOptions{
-		Redactor: rd,
-		Trusted:  trusted,
-		Client:   publisher.ClientForm(s.String("record.client")),
-		HMACKey:  []byte(s.String("record.hmac-key")),
-		MaxBody:  int(s.Size("record.body")),
-		Conceal:  conceal,
-		Skip:     skip,
-		Logger:   p.log.With("part", "recorder", "service", service),
-	})
+	o.Trusted, o.Conceal, o.Skip = trusted, conceal, skip
+	o.Logger = p.log.With("part", "recorder", "service", service)
+	rec, err := publisher.NewRecorder(stream, o)
 	return rec, usage(err)
-}
-
-func redactor(s *settings) (*publisher.Redactor, error) {
-	return publisher.NewRedactor(publisher.RedactorOptions{
-		QueryKeys: s.Strings("redact.query"), JSONPaths: s.Strings("redact.json"), Patterns: s.Strings("redact.pattern"),
-	})
 }
 
 // subscriber adds a store, what it follows, and its log file. A hub publishes again what

@@ -26,6 +26,7 @@ import (
 	"github.com/earshot-mq/earshot/internal/zmq"
 	"github.com/earshot-mq/earshot/publisher"
 	"github.com/earshot-mq/earshot/publisher/record"
+	"github.com/earshot-mq/earshot/publisher/setup"
 )
 
 func versionCommand() *cobra.Command {
@@ -178,7 +179,7 @@ configured redaction leaves them. With --explain print what changed, and by whic
 	}
 	explain := cmd.Flags().Bool("explain", false, "print each change, before and after, with the rule that made it")
 	return withSettings(cmd, "redact", func(_ context.Context, s *settings) error {
-		rd, err := redactor(s)
+		rd, err := setup.Redactor(s.Values)
 		if err != nil {
 			return usage(err)
 		}

@@ -17,31 +17,18 @@ import (
 	"github.com/earshot-mq/earshot/publisher"
 	"github.com/earshot-mq/earshot/services"
 	"github.com/earshot-mq/earshot/services/downcase"
-	"github.com/earshot-mq/earshot/services/shop/inventory"
-	"github.com/earshot-mq/earshot/services/shop/merchants"
-	"github.com/earshot-mq/earshot/services/shop/offers"
-	"github.com/earshot-mq/earshot/services/shop/orders"
-	"github.com/earshot-mq/earshot/services/shop/payments"
-	"github.com/earshot-mq/earshot/services/shop/prices"
-	"github.com/earshot-mq/earshot/services/shop/products"
-	"github.com/earshot-mq/earshot/services/shop/recommendations"
-	"github.com/earshot-mq/earshot/services/shop/reviews"
+	"github.com/earshot-mq/earshot/services/shop/all"
 	"github.com/earshot-mq/earshot/services/wordcount"
 )
 
 // builtin is the services that this binary has.
-var builtin = map[string]func() *services.Service{
-	downcase.Name:        downcase.New,
-	wordcount.Name:       wordcount.New,
-	inventory.Name:       inventory.New,
-	merchants.Name:       merchants.New,
-	offers.Name:          offers.New,
-	orders.Name:          orders.New,
-	payments.Name:        payments.New,
-	prices.Name:          prices.New,
-	products.Name:        products.New,
-	recommendations.Name: recommendations.New,
-	reviews.Name:         reviews.New,
+var builtin = builtins()
+
+func builtins() map[string]func() *services.Service {
+	out := all.Services()
+	out[downcase.Name] = downcase.New
+	out[wordcount.Name] = wordcount.New
+	return out
 }
 
 func upCommand() *cobra.Command {

@@ -25,7 +25,7 @@ type settings struct {
 // The command's error handling is that of every command: what is set wrong is wrong
 // usage.
 func withSettings(cmd *cobra.Command, name string, f func(context.Context, *settings) error) *cobra.Command {
-	set, err := settingsSet()
+	set, err := config.All()
 	if err == nil {
 		err = set.Flags(name, cmd.Flags())
 	}
@@ -50,11 +50,6 @@ func withSettings(cmd *cobra.Command, name string, f func(context.Context, *sett
 		return usage(config.FlagError(cmd.Flags(), err))
 	})
 	return cmd
-}
-
-// settingsSet is all settings, beside which the file has what the gateway knows.
-func settingsSet() (*config.Set, error) {
-	return config.New(config.Settings(), "upstreams", "routes", "compositions", "client-idle")
 }
 
 func dashed(name string) string { return strings.ReplaceAll(name, ".", "-") }

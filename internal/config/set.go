@@ -59,6 +59,12 @@ func New(table []Setting, sections ...string) (*Set, error) {
 	return set, errors.Join(errs...)
 }
 
+// All makes the Set of all Settings. Beside them the file has the gateway's parts, which one
+// file for all roles has too.
+func All() (*Set, error) {
+	return New(Settings(), "upstreams", "routes", "compositions", "client-idle")
+}
+
 // defaultsOf has the commands of which s has a default of their own, and "".
 func defaultsOf(s *Setting) map[string]bool {
 	all := map[string]bool{"": true}
