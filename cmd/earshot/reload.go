@@ -100,25 +100,18 @@ func (r *reload) state() string {
 }
 
 func (r *reload) metrics() []metric.Metric {
-	locked := func(value func() float64) func() float64 {
-		return func() float64 {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			return value()
-		}
-	}
 	return []metric.Metric{
 		{
 			Name: "earshot_config_reloads_total", Help: "Times that the file was read again, whatever came of it.",
-			Value: locked(func() float64 { return float64(r.reads) }),
+			Value: metric.Locked(&r.mu, func() float64 { return float64(r.reads) }),
 		},
 		{
 			Name: "earshot_config_reload_failures_total", Help: "Times that the file was read again and refused.",
-			Value: locked(func() float64 { return float64(r.refusals) }),
+			Value: metric.Locked(&r.mu, func() float64 { return float64(r.refusals) }),
 		},
 		{
 			Name: "earshot_config_last_reload_successful", Help: "0 while the file was read again and refused, and what it said before is used.",
-			Now: true, Value: locked(func() float64 { return map[bool]float64{true: 1}[r.refused == nil] }),
+			Now: true, Value: metric.Locked(&r.mu, func() float64 { return metric.Bool(r.refused == nil) }),
 		},
 	}
 }

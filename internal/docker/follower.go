@@ -124,34 +124,27 @@ func (f *Follower) State() (string, error) {
 
 // Metrics is what an operator has to know of the agent and of what it says.
 func (f *Follower) Metrics() []metric.Metric {
-	locked := func(value func() float64) func() float64 {
-		return func() float64 {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			return value()
-		}
-	}
 	return []metric.Metric{
 		{
 			Name: "earshot_discovery_containers", Help: "Containers that the Docker agent told of last.",
-			Now: true, Value: locked(func() float64 { return float64(f.containers) }),
+			Now: true, Value: metric.Locked(&f.mu, func() float64 { return float64(f.containers) }),
 		},
 		metric.Gauge("earshot_discovery_refused_containers", "Containers whose labels can't be used; /readyz names them.", f.problems.Containers),
 		{
 			Name: "earshot_discovery_lists_total", Help: "Lists that the Docker agent answered with.",
-			Value: locked(func() float64 { return float64(f.lists) }),
+			Value: metric.Locked(&f.mu, func() float64 { return float64(f.lists) }),
 		},
 		{
 			Name: "earshot_discovery_failures_total", Help: "Questions to the Docker agent that failed.",
-			Value: locked(func() float64 { return float64(f.failures) }),
+			Value: metric.Locked(&f.mu, func() float64 { return float64(f.failures) }),
 		},
 		{
 			Name: "earshot_discovery_list_age_seconds", Help: "Time since the Docker agent's last list, or since the start without one; it answers at least every 30 s.",
-			Now: true, Value: locked(func() float64 { return time.Since(f.heard).Seconds() }),
+			Now: true, Value: metric.Locked(&f.mu, func() float64 { return time.Since(f.heard).Seconds() }),
 		},
 		{
 			Name: "earshot_discovery_stale", Help: "1 while the Docker agent does not answer and what it said last is used, or nothing is known.",
-			Now: true, Value: locked(func() float64 { return map[bool]float64{true: 1}[!f.known || f.away != nil] }),
+			Now: true, Value: metric.Locked(&f.mu, func() float64 { return metric.Bool(!f.known || f.away != nil) }),
 		},
 	}
 }

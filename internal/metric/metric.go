@@ -2,7 +2,10 @@
 // reads it. internal/admin shows them; a part need not know how.
 package metric
 
-import "sync/atomic"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Metric is one number that an operator sees. Its name follows Prometheus: a total ends
 // in _total, and a unit stands before that.
@@ -25,12 +28,24 @@ func Total(name, help string, v *atomic.Uint64) Metric {
 
 // State is 1 while v is true.
 func State(name, help string, v *atomic.Bool) Metric {
-	return Metric{Name: name, Help: help, Now: true, Value: func() float64 {
-		if v.Load() {
-			return 1
-		}
-		return 0
-	}}
+	return Metric{Name: name, Help: help, Now: true, Value: func() float64 { return Bool(v.Load()) }}
+}
+
+// Bool is 1 for true.
+func Bool(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Locked reads a number that mu guards.
+func Locked(mu sync.Locker, value func() float64) func() float64 {
+	return func() float64 {
+		mu.Lock()
+		defer mu.Unlock()
+		return value()
+	}
 }
 
 // Gauge reads what is now.
