@@ -12,7 +12,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"unicode"
+
+	"github.com/earshot-mq/earshot/publisher/record"
 )
 
 // Client speaks to a Server. The zero value but for Addr is ready to use.
@@ -59,7 +60,7 @@ func refusal(resp *http.Response) error {
 	const most = 64 << 10
 	body, err := io.ReadAll(io.LimitReader(resp.Body, most))
 	if err != nil {
-		return fmt.Errorf("%s: %w", plain(resp.Status), err)
+		return fmt.Errorf("%s: %w", record.Escaped(resp.Status), err)
 	}
 	var h Health
 	if err := json.Unmarshal(body, &h); err == nil && h.Checks != nil {
@@ -67,9 +68,9 @@ func refusal(resp *http.Response) error {
 	}
 	var doc struct{ Title, Detail string }
 	_ = json.Unmarshal(body, &doc) // what is no problem document has its status at least
-	words := plain(resp.Status)
+	words := record.Escaped(resp.Status)
 	if doc.Detail != "" {
-		words += ": " + plain(doc.Detail)
+		words += ": " + record.Escaped(doc.Detail)
 	}
 	if resp.StatusCode == http.StatusUnauthorized {
 		words += "; set EARSHOT_ADMIN_TOKEN or EARSHOT_ADMIN_TOKEN_FILE"
@@ -84,22 +85,12 @@ func failed(h Health) string {
 		res := h.Checks[name]
 		switch {
 		case res.Error != "":
-			all = append(all, plain(name+": "+res.Error))
+			all = append(all, record.Escaped(name+": "+res.Error))
 		case res.State != "ok":
-			all = append(all, plain(name+": "+res.State))
+			all = append(all, record.Escaped(name+": "+res.State))
 		}
 	}
 	return strings.Join(all, "; ")
-}
-
-// plain is text without what drives a terminal.
-func plain(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
-			return '\ufffd'
-		}
-		return r
-	}, text)
 }
 
 // reachable is addr with a host that one can connect to.

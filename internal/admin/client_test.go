@@ -45,7 +45,7 @@ func TestClientErrors(t *testing.T) {
 	}{
 		"nobody":         {admin.Client{Addr: nobody}, "/livez", "admin: nothing answers at " + nobody, false},
 		"no token":       {admin.Client{Addr: at}, "/metrics", "401 Unauthorized: this needs the admin token: Authorization: Bearer …; set EARSHOT_ADMIN_TOKEN", false},
-		"not ready":      {admin.Client{Addr: at, Token: "0123456789abcdef"}, "/readyz", at + "/readyz: unhealthy: store: no space\ufffd[31m left", true},
+		"not ready":      {admin.Client{Addr: at, Token: "0123456789abcdef"}, "/readyz", at + "/readyz: unhealthy: store: no space\\x1b[31m left", true},
 		"for strangers":  {admin.Client{Addr: at}, "/readyz", at + "/readyz: unhealthy: store: full", true},
 		"not there":      {admin.Client{Addr: at, Token: "0123456789abcdef"}, "/v1/tail", "404 Not Found: nothing is here", false},
 		"another server": {admin.Client{Addr: oddAt}, "/livez", "418 I'm a teapot", false},

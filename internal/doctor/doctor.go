@@ -16,7 +16,8 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/earshot-mq/earshot/publisher/record"
 )
 
 // Status is how a thing is.
@@ -87,9 +88,9 @@ func (r *Report) Text(w io.Writer, colour bool) error {
 	}
 	for i := range r.Checks {
 		f := &r.Checks[i]
-		fmt.Fprintf(&b, "%s  %-*s  %s", painted(f.Status, colour), width, f.Check, plain(f.Found))
+		fmt.Fprintf(&b, "%s  %-*s  %s", painted(f.Status, colour), width, f.Check, record.Escaped(f.Found))
 		if f.Fix != "" {
-			fmt.Fprintf(&b, "; fix: %s", plain(f.Fix))
+			fmt.Fprintf(&b, "; fix: %s", record.Escaped(f.Fix))
 		}
 		b.WriteByte('\n')
 	}
@@ -105,16 +106,6 @@ func painted(s Status, colour bool) string {
 		return fmt.Sprintf("%-5s", s)
 	}
 	return fmt.Sprintf("\x1b[%sm%-5s\x1b[0m", code, s)
-}
-
-// plain keeps what others wrote from driving a terminal.
-func plain(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) || unicode.Is(unicode.Bidi_Control, r) {
-			return '?'
-		}
-		return r
-	}, text)
 }
 
 // rough is a duration for people, in one unit.

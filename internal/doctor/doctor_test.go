@@ -32,7 +32,7 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "ok     libzmq       4.3.5\n" +
-		"fails  feed.record  taken by ?[2Jevil?; fix: stop it\n" +
+		"fails  feed.record  taken by \\x1b[2Jevil\\u202e; fix: stop it\n" +
 		"note   dns          none\n" +
 		"\n1 ok, 1 to note, 1 to fix\n"
 	if text.String() != want {

@@ -10,9 +10,10 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"unicode"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/earshot-mq/earshot/publisher/record"
 )
 
 // Listen listens on a TCP address. The error of a busy port names its likely owner and
@@ -73,7 +74,7 @@ func named(pid string) string {
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("%s (pid %s)", printable(name), pid)
+	return fmt.Sprintf("%s (pid %s)", record.Escaped(string(bytes.TrimSpace(name))), pid)
 }
 
 // LockOwner names the process that has a file locked by flock(2), as far as /proc tells,
@@ -92,16 +93,6 @@ func LockOwner(path string) string {
 		}
 	}
 	return ""
-}
-
-// printable is the name that a process gave itself, without what drives a terminal.
-func printable(name []byte) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, string(bytes.TrimSpace(name)))
 }
 
 // listeners is the set of "socket:[inode]" that listen on a port.

@@ -246,6 +246,9 @@ func AppendEscaped(dst, text []byte) []byte {
 	}
 }
 
+// Escaped is AppendEscaped of a string.
+func Escaped(text string) string { return string(AppendEscaped(nil, []byte(text))) }
+
 func appendReadable(dst, s []byte) ([]byte, int) {
 	switch c := s[0]; {
 	case c == '"':
