@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 // files is what a directory has: names, sizes and bytes.
@@ -50,7 +52,7 @@ func newAdopter(t *testing.T, dir string) *adopter {
 func (a *adopter) start(more ...string) *output {
 	a.t.Helper()
 	o := start(a.t, command(append(a.args, more...)...))
-	waitFor(a.t, "the adopter", 20*time.Second, func() bool {
+	testenv.Wait(a.t, "the adopter", 20*time.Second, func() bool {
 		resp, err := http.Get("http://" + a.addr + "/readyz")
 		if err != nil {
 			return false

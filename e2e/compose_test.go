@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/deploy"
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 // project is docker-compose.yml as it stands, with ports, an image and a name of this
@@ -223,7 +224,7 @@ func compose(t *testing.T, e *deploy.Engine, tag string, program ...string) {
 	p.enough(a)
 	p.run("up", "-d", "--no-build", "--no-recreate", "--scale", "downcase=3")
 	p.healthy("downcase")
-	waitFor(t, "answers of three replicas", time.Minute, func() bool { return a.streams("lower case of ") >= 3 })
+	testenv.Wait(t, "answers of three replicas", time.Minute, func() bool { return a.streams("lower case of ") >= 3 })
 	p.run("up", "-d", "--no-build", "--no-recreate", "--scale", "downcase=1")
 	p.enough(a)
 	for range 10 {
@@ -262,7 +263,7 @@ func (p *project) pages() {
 	p.t.Helper()
 	for _, view := range []string{"web", "mobile", "api"} {
 		at := p.http + "/" + view + "/v1/products/iphone-16-128?customer=c1001"
-		waitFor(p.t, "the whole page for "+view, 30*time.Second, func() bool {
+		testenv.Wait(p.t, "the whole page for "+view, 30*time.Second, func() bool {
 			page, err := get(at)
 			return err == nil && strings.Contains(page, `"iphone-16-128"`) && !strings.Contains(page, `"missing"`)
 		})
@@ -309,7 +310,7 @@ func (a *answers) streams(prefix string) int {
 func (p *project) enough(a *answers) {
 	p.t.Helper()
 	before := a.ofDowncase()
-	waitFor(p.t, "answers of downcase", time.Minute, func() bool { return a.ofDowncase() > before+200 })
+	testenv.Wait(p.t, "answers of downcase", time.Minute, func() bool { return a.ofDowncase() > before+200 })
 }
 
 // ofDowncase counts the answers that downcase made; while it is down they are the

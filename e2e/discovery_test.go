@@ -95,7 +95,7 @@ func (f *fleet) url(service string) string { return f.gw.http + "/" + f.run + "/
 // until waits until the service answers as wanted.
 func (f *fleet) until(service string, status int) {
 	f.t.Helper()
-	waitFor(f.t, fmt.Sprintf("%d of %s", status, service), 20*time.Second, func() bool {
+	testenv.Wait(f.t, fmt.Sprintf("%d of %s", status, service), 20*time.Second, func() bool {
 		resp, err := http.Get(f.url(service))
 		if err != nil {
 			return false
@@ -189,7 +189,7 @@ func (c *crowd) answering(t *testing.T, ids ...string) {
 	}
 	slices.Sort(want)
 	var got []string
-	waitFor(t, fmt.Sprintf("answers of %v", want), 20*time.Second, func() bool {
+	testenv.Wait(t, fmt.Sprintf("answers of %v", want), 20*time.Second, func() bool {
 		before := c.counts()
 		time.Sleep(200 * time.Millisecond) // who answers in this while
 		got = nil
@@ -242,7 +242,7 @@ func TestDiscoveryScale(t *testing.T) {
 	// While there is no agent the gateway goes on with what it knows, and afterwards with
 	// what is.
 	_ = agent.signal(syscall.SIGKILL)
-	waitFor(t, "word of the agent", 10*time.Second, func() bool { return strings.Contains(f.health(), "the Docker agent is away") })
+	testenv.Wait(t, "word of the agent", 10*time.Second, func() bool { return strings.Contains(f.health(), "the Docker agent is away") })
 	c.answering(t, first, second, third)
 	fourth := f.add("4", f.labels("a"))
 	f.agent()
@@ -279,7 +279,7 @@ func TestDiscoveryFaults(t *testing.T) {
 		"earshot-e2e-" + f.run + `-bad: unknown label \"earshot.rout.x\"`,
 		"earshot-e2e-" + f.run + `-twin: earshot.route: \"/` + f.run + `/good/*\" takes the same requests as good-` + f.run,
 	} {
-		waitFor(t, want, 20*time.Second, func() bool { return strings.Contains(f.health(), want) })
+		testenv.Wait(t, want, 20*time.Second, func() bool { return strings.Contains(f.health(), want) })
 	}
 	f.until("good", http.StatusOK)
 	f.until("bad", http.StatusNotFound)
@@ -293,7 +293,7 @@ func TestDiscoveryFaults(t *testing.T) {
 	if err := f.engine.Remove(t.Context(), bad); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "no word of bad", 20*time.Second, func() bool { return !strings.Contains(f.health(), f.run+"-bad") })
+	testenv.Wait(t, "no word of bad", 20*time.Second, func() bool { return !strings.Contains(f.health(), f.run+"-bad") })
 	if err := f.engine.Kill(t.Context(), good, "SIGKILL"); err != nil {
 		t.Fatal(err)
 	}
@@ -324,7 +324,7 @@ func composeLabels(t *testing.T, e *deploy.Engine, tag string, program ...string
 	}
 	up("1")
 	url := p.http + "/wordcount/?text=to+be"
-	waitFor(t, "an answer", time.Minute, func() bool { _, err := get(url); return err == nil })
+	testenv.Wait(t, "an answer", time.Minute, func() bool { _, err := get(url); return err == nil })
 	p.healthy("docker-agent", "subscriber")
 	for _, service := range []string{"gateway", "subscriber"} {
 		if out, err := p.exec(service, "ls", "/var/run/docker.sock"); err == nil {
@@ -345,7 +345,7 @@ func composeLabels(t *testing.T, e *deploy.Engine, tag string, program ...string
 	enough := func(replicas int) {
 		t.Helper()
 		began := a.count()
-		waitFor(t, fmt.Sprintf("answers of %d replicas", replicas), time.Minute, func() bool {
+		testenv.Wait(t, fmt.Sprintf("answers of %d replicas", replicas), time.Minute, func() bool {
 			return a.count() > began+300 && a.streams(`{"words":`) >= replicas
 		})
 	}

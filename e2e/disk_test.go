@@ -81,7 +81,7 @@ func (i *instance) on(dir string) {
 func (a *answers) more(t *testing.T, n int) {
 	t.Helper()
 	before := a.count()
-	waitFor(t, "further answers", 60*time.Second, func() bool { return a.count() >= before+n })
+	testenv.Wait(t, "further answers", 60*time.Second, func() bool { return a.count() >= before+n })
 }
 
 // disks are the kinds of file system that are filled.
@@ -148,15 +148,15 @@ func TestFullDiskOfAPublisher(t *testing.T) {
 			a := load(service.http, 4, stop)
 			a.more(t, 300)
 			d.Fill(0)
-			waitFor(t, "state degraded", 60*time.Second, func() bool { return service.metric("earshot_journal_degraded") == 1 })
+			testenv.Wait(t, "state degraded", 60*time.Second, func() bool { return service.metric("earshot_journal_degraded") == 1 })
 			if _, says := service.ready(); !strings.Contains(says, "degraded: the journal can't be written") {
 				t.Errorf("readyz does not say that the journal is degraded: %s", says)
 			}
-			waitFor(t, "a HEAD that says degraded", 10*time.Second, func() bool { return head() == feed.StateDegraded })
+			testenv.Wait(t, "a HEAD that says degraded", 10*time.Second, func() bool { return head() == feed.StateDegraded })
 			a.more(t, 300)
 			d.Free()
-			waitFor(t, "a journal that is written again", 30*time.Second, func() bool { return service.metric("earshot_journal_degraded") == 0 })
-			waitFor(t, "a HEAD that says live", 10*time.Second, func() bool { return head() == feed.StateLive })
+			testenv.Wait(t, "a journal that is written again", 30*time.Second, func() bool { return service.metric("earshot_journal_degraded") == 0 })
+			testenv.Wait(t, "a HEAD that says live", 10*time.Second, func() bool { return head() == feed.StateLive })
 			a.more(t, 300)
 			close(stop)
 			a.wait()
@@ -196,10 +196,10 @@ func TestFullDiskPastTheMemory(t *testing.T) {
 	}
 	lost := service.metric("earshot_journal_lost_records_total")
 	d.Free()
-	waitFor(t, "a journal that is written again", 30*time.Second, func() bool { return service.metric("earshot_journal_degraded") == 0 })
+	testenv.Wait(t, "a journal that is written again", 30*time.Second, func() bool { return service.metric("earshot_journal_degraded") == 0 })
 	ask()
 	sub.start()
-	waitFor(t, "what is not lost", 30*time.Second, func() bool {
+	testenv.Wait(t, "what is not lost", 30*time.Second, func() bool {
 		return sub.metric("earshot_store_records_total") == float64(a.count())-lost
 	})
 	service.stop()
@@ -252,7 +252,7 @@ func TestKilledWithAFullDisk(t *testing.T) {
 				if !first {
 					d.Fill(0)
 				}
-				waitFor(t, "state degraded", 60*time.Second, func() bool { return service.metric("earshot_journal_degraded") == 1 })
+				testenv.Wait(t, "state degraded", 60*time.Second, func() bool { return service.metric("earshot_journal_degraded") == 1 })
 				a.more(t, 200)
 				_ = service.signal(syscall.SIGKILL) // in the middle of answers
 				close(stop)
@@ -261,8 +261,8 @@ func TestKilledWithAFullDisk(t *testing.T) {
 				d.Free()
 				sub.start()
 				service.hello(a, 10)
-				waitFor(t, "the new opening's records", 30*time.Second, func() bool { return sub.metric("earshot_store_records_total") >= 10 })
-				waitFor(t, "a gap", 30*time.Second, func() bool { return sub.metric("earshot_store_lost_records_total") > 0 })
+				testenv.Wait(t, "the new opening's records", 30*time.Second, func() bool { return sub.metric("earshot_store_records_total") >= 10 })
+				testenv.Wait(t, "a gap", 30*time.Second, func() bool { return sub.metric("earshot_store_lost_records_total") > 0 })
 				service.stop()
 				sub.stop()
 				a.declared(t, sub, 0, 4)
@@ -292,21 +292,21 @@ func TestFullDiskOfASubscriber(t *testing.T) {
 			stop := make(chan struct{})
 			a := load(service.http, 4, stop)
 			a.more(t, 300)
-			waitFor(t, "a commit", 30*time.Second, func() bool { return service.committed() > 0 })
+			testenv.Wait(t, "a commit", 30*time.Second, func() bool { return service.committed() > 0 })
 			d.Fill(0)
-			waitFor(t, "state full", 60*time.Second, func() bool { return sub.metric("earshot_store_full") == 1 })
+			testenv.Wait(t, "state full", 60*time.Second, func() bool { return sub.metric("earshot_store_full") == 1 })
 			if ok, says := sub.ready(); ok || !strings.Contains(says, "the store can't be written") {
 				t.Errorf("readyz of a full store: %v, %s", ok, says)
 			}
 			stored := sub.metric("earshot_store_records_total")
-			waitFor(t, "a commit of what is stored", 30*time.Second, func() bool { return float64(service.committed()) == stored })
+			testenv.Wait(t, "a commit of what is stored", 30*time.Second, func() bool { return float64(service.committed()) == stored })
 			a.more(t, 300)
 			if n := float64(service.committed()); n != stored || sub.metric("earshot_store_records_total") != stored {
 				t.Errorf("%v records stored, then %v, %v committed: a full store went on", stored, sub.metric("earshot_store_records_total"), n)
 			}
 			_ = sub.signal(syscall.SIGKILL)
 			sub.output = start(t, exec.Command(binary, sub.args...)) // with no byte free
-			waitFor(t, "an answer of the one that was restarted", 30*time.Second, func() bool {
+			testenv.Wait(t, "an answer of the one that was restarted", 30*time.Second, func() bool {
 				resp, err := http.Get("http://" + sub.admin + "/readyz")
 				if err == nil {
 					resp.Body.Close()
@@ -315,7 +315,7 @@ func TestFullDiskOfASubscriber(t *testing.T) {
 			})
 			a.more(t, 300)
 			d.Free()
-			waitFor(t, "a store that is written again", 30*time.Second, func() bool { ok, _ := sub.ready(); return ok })
+			testenv.Wait(t, "a store that is written again", 30*time.Second, func() bool { ok, _ := sub.ready(); return ok })
 			a.more(t, 300)
 			close(stop)
 			a.wait()
@@ -338,18 +338,18 @@ func TestLogFileStopsBeforeTheStore(t *testing.T) {
 	a := &answers{ids: map[string]string{}}
 	service.hello(a, 100) // not so many that they fill what is left
 	d.Fill(2 << 20)       // of the 3.2 MiB that are the store's
-	waitFor(t, "a log file that stops", 60*time.Second, func() bool { return sub.metric("earshot_log_paused") == 1 })
+	testenv.Wait(t, "a log file that stops", 60*time.Second, func() bool { return sub.metric("earshot_log_paused") == 1 })
 	if full := sub.metric("earshot_store_full"); full != 0 {
 		t.Errorf("earshot_store_full is %v: the store stopped before the log file", full)
 	}
 	lines := sub.metric("earshot_log_lines_total")
 	service.hello(a, 200)
-	waitFor(t, "a store that goes on", 30*time.Second, func() bool { return sub.metric("earshot_store_records_total") == 300 })
+	testenv.Wait(t, "a store that goes on", 30*time.Second, func() bool { return sub.metric("earshot_store_records_total") == 300 })
 	if now := sub.metric("earshot_log_lines_total"); now != lines {
 		t.Errorf("the log file went on, from %v to %v lines", lines, now)
 	}
 	d.Free()
-	waitFor(t, "a log file that goes on", 30*time.Second, func() bool { return sub.metric("earshot_log_paused") == 0 })
+	testenv.Wait(t, "a log file that goes on", 30*time.Second, func() bool { return sub.metric("earshot_log_paused") == 0 })
 	service.stop()
 	a.logged(t, 30*time.Second, func() map[string]int { return logIDs(t, filepath.Join(sub.data, "logs")) })
 	sub.stop()
@@ -372,9 +372,9 @@ func TestFullDiskFromTheFirstRecord(t *testing.T) {
 		t.Fatal("the journal was written: this test shows nothing")
 	}
 	sub.start()
-	waitFor(t, "the records of a service whose disk is full", 30*time.Second, func() bool { return sub.metric("earshot_store_records_total") == 20 })
+	testenv.Wait(t, "the records of a service whose disk is full", 30*time.Second, func() bool { return sub.metric("earshot_store_records_total") == 20 })
 	d.Free()
-	waitFor(t, "a journal that is written", 30*time.Second, func() bool { return service.metric("earshot_journal_degraded") == 0 })
+	testenv.Wait(t, "a journal that is written", 30*time.Second, func() bool { return service.metric("earshot_journal_degraded") == 0 })
 	service.stop()
 	sub.stop()
 	oracle(t, a, filepath.Join(sub.data, "store"), filepath.Join(sub.data, "logs"))

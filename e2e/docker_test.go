@@ -173,13 +173,13 @@ func classicForm(t *testing.T, e *deploy.Engine, tag string) {
 	web, _ := at.Published("5000/tcp")
 	text, _ := at.Published("4444/tcp")
 
-	waitFor(t, "an answer", 30*time.Second, func() bool {
+	testenv.Wait(t, "an answer", 30*time.Second, func() bool {
 		body, err := get("http://" + web + "/downcase/?param=HELLO")
 		return err == nil && body == "lower case of HELLO is hello"
 	})
 	hears(t, "tcp://"+text, "http://"+web+"/downcase/?param=FRAME", "lower case of FRAME is frame")
 	line := regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\dT[0-9:.]+Z downcase 200 GET /downcase/ [0-9.]+s lower case of HELLO is hello$`)
-	waitFor(t, "the line in subscriber.log", 20*time.Second, func() bool {
+	testenv.Wait(t, "the line in subscriber.log", 20*time.Second, func() bool {
 		log, err := e.Exec(ctx, id, "cat", "/data/logs/subscriber.log")
 		return err == nil && line.Match(log)
 	})
@@ -225,7 +225,7 @@ func hears(t *testing.T, feed, url, frame string) {
 	if err := errors.Join(sub.Connect(feed), sub.Subscribe("")); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "a frame on "+feed, 30*time.Second, func() bool {
+	testenv.Wait(t, "a frame on "+feed, 30*time.Second, func() bool {
 		if _, err := get(url); err != nil {
 			return false
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/doctor"
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 // examined runs earshot doctor and gives its report and its exit code.
@@ -67,7 +68,7 @@ func TestDoctor(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	waitFor(t, "a record in the store", 20*time.Second, func() bool {
+	testenv.Wait(t, "a record in the store", 20*time.Second, func() bool {
 		ids, _ := storeIDs(t, filepath.Join(up.data, "store"))
 		return len(ids) > 0
 	})

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 // TestConcurrentClients asks with 1, 8 and 64 clients at once: every answer is on the
@@ -35,7 +37,7 @@ func TestConcurrentClients(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	waitFor(t, "a frame for each answer", 20*time.Second, func() bool { return len(heard()) >= len(a.ids)+1 })
+	testenv.Wait(t, "a frame for each answer", 20*time.Second, func() bool { return len(heard()) >= len(a.ids)+1 })
 	i.stop()
 	oracle(t, a, filepath.Join(i.data, "store"), filepath.Join(i.data, "logs"))
 	got := heard()
@@ -91,7 +93,7 @@ func TestGatewayBeforeAService(t *testing.T) {
 		b, _ := os.ReadFile(filepath.Join(sub.data, "logs", "subscriber.log"))
 		return string(b)
 	}
-	waitFor(t, "four lines", 20*time.Second, func() bool { return strings.Count(log(), "\n") >= 4 })
+	testenv.Wait(t, "four lines", 20*time.Second, func() bool { return strings.Count(log(), "\n") >= 4 })
 	for _, i := range []*instance{gw, svc, sub} {
 		i.stop()
 	}
@@ -121,14 +123,14 @@ func TestTail(t *testing.T) {
 		resp.Body.Close()
 	}
 	get("BEFORE")
-	waitFor(t, "its line", 10*time.Second, func() bool {
+	testenv.Wait(t, "its line", 10*time.Second, func() bool {
 		b, _ := os.ReadFile(filepath.Join(i.data, "logs", "subscriber.log"))
 		return strings.Contains(string(b), "BEFORE")
 	})
 	tail := start(t, command("tail", "--admin-listen", i.admin, "--format", "message"))
-	waitFor(t, "history", 10*time.Second, func() bool { return strings.Contains(tail.String(), "lower case of BEFORE is before - ") })
+	testenv.Wait(t, "history", 10*time.Second, func() bool { return strings.Contains(tail.String(), "lower case of BEFORE is before - ") })
 	get("AFTER")
-	waitFor(t, "what comes", 10*time.Second, func() bool { return strings.Contains(tail.String(), "lower case of AFTER is after - ") })
+	testenv.Wait(t, "what comes", 10*time.Second, func() bool { return strings.Contains(tail.String(), "lower case of AFTER is after - ") })
 	if err := tail.signal(syscall.SIGINT); err != nil || strings.Count(tail.String(), "\n") != 2 {
 		t.Errorf("after Ctrl-C: %v, %q", err, tail)
 	}

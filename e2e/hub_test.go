@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/publisher"
 	"github.com/earshot-mq/earshot/subscriber"
 )
@@ -21,7 +22,7 @@ func TestHub(t *testing.T) {
 		s, st := newSubscriber(t, c, filepath.Join(dir, name), subscriber.Options{Connect: []string{feed}})
 		r := run(t, s.Run)
 		return func() map[string]int {
-			waitFor(t, name+" has all", 30*time.Second, func() bool { return s.Stats.Records.Load() == 2*rounds*8*each })
+			testenv.Wait(t, name+" has all", 30*time.Second, func() bool { return s.Stats.Records.Load() == 2*rounds*8*each })
 			if err := r.stop(); err != nil {
 				t.Error(err)
 			}
@@ -54,7 +55,7 @@ func TestHub(t *testing.T) {
 		}
 		publish(t, stream(t, p, "downcase"), 8, each)
 		publish(t, stream(t, p, "gateway"), 8, each)
-		waitFor(t, "hub has all", 30*time.Second, func() bool { return hub.Stats.Records.Load() == 2*8*each })
+		testenv.Wait(t, "hub has all", 30*time.Second, func() bool { return hub.Stats.Records.Load() == 2*8*each })
 		if err := pub.stop(); err != nil {
 			t.Error(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/internal/zmq"
 	"github.com/earshot-mq/earshot/publisher"
 	"github.com/earshot-mq/earshot/publisher/record"
@@ -144,15 +145,6 @@ func inOrder(t *testing.T, run record.Run, got []uint64, want int) {
 	}
 }
 
-func waitFor(t *testing.T, what string, within time.Duration, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(within); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within %s", what, within)
-		}
-	}
-}
-
 // publish sends n records of a stream from several goroutines.
 func publish(t *testing.T, s *publisher.Stream, workers, each int) {
 	var wg sync.WaitGroup
@@ -205,7 +197,7 @@ func TestRecordPath(t *testing.T) {
 			if late {
 				want = 8000
 			}
-			waitFor(t, "all records", 20*time.Second, func() bool { return s.Stats.Records.Load() >= uint64(2*want) })
+			testenv.Wait(t, "all records", 20*time.Second, func() bool { return s.Stats.Records.Load() >= uint64(2*want) })
 			if err := pub.stop(); err != nil {
 				t.Error(err)
 			}

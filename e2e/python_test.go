@@ -86,7 +86,7 @@ func TestClassicClient(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "subscriber.log")
 	python(t, []string{"PUB_ADDR=" + text}, []string{"../examples/classic/client.py", file}, "zmq")
 	logged := func() string { b, _ := os.ReadFile(file); return string(b) }
-	waitFor(t, "the client has joined", 20*time.Second, func() bool {
+	testenv.Wait(t, "the client has joined", 20*time.Second, func() bool {
 		if err := s.Publish(context.Background(), downcased("PROBE")); err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +101,7 @@ func TestClassicClient(t *testing.T) {
 	if err := s.Publish(context.Background(), odd); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the last frame", 10*time.Second, func() bool { return strings.Contains(logged(), "☃") })
+	testenv.Wait(t, "the last frame", 10*time.Second, func() bool { return strings.Contains(logged(), "☃") })
 	n := 0
 	for line := range strings.Lines(logged()) {
 		if strings.HasPrefix(line, "lower case of WORD") {
@@ -123,7 +123,7 @@ func TestRecordFeedInFiveLinesOfPython(t *testing.T) {
 	run(t, p.Run)
 	s, other := stream(t, p, "downcase"), stream(t, p, "downcase2")
 	out := python(t, nil, []string{at(t, "../examples/records/records.py", "tcp://127.0.0.1:4445", feed)}, "zmq")
-	waitFor(t, "the client has joined", 20*time.Second, func() bool {
+	testenv.Wait(t, "the client has joined", 20*time.Second, func() bool {
 		if err := s.Publish(context.Background(), downcased("PROBE")); err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +137,7 @@ func TestRecordFeedInFiveLinesOfPython(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := r.ID.String() + " lower case of HELLO is hello\n"
-	waitFor(t, "the record", 10*time.Second, func() bool { return strings.Contains(out.String(), want) })
+	testenv.Wait(t, "the record", 10*time.Second, func() bool { return strings.Contains(out.String(), want) })
 	if strings.Contains(out.String(), "OTHER") {
 		t.Error("a subscription to downcase/ got downcase2")
 	}
@@ -175,7 +175,7 @@ func TestPlainLogsTheClassicServer(t *testing.T) {
 	start(t, cmd)
 	s, st := newSubscriber(t, zmqContext(t), filepath.Join(t.TempDir(), "store"), subscriber.Options{Plain: []string{"tcp://127.0.0.1:" + zport}})
 	run(t, s.Run)
-	waitFor(t, "an answer of the server", 30*time.Second, func() bool {
+	testenv.Wait(t, "an answer of the server", 30*time.Second, func() bool {
 		resp, err := http.Get("http://127.0.0.1:" + port + "/downcase/?param=HELLO")
 		if err != nil {
 			return false
@@ -183,8 +183,8 @@ func TestPlainLogsTheClassicServer(t *testing.T) {
 		defer resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
 	})
-	waitFor(t, "its message", 10*time.Second, func() bool { return s.Stats.Plain.Load() > 0 })
-	waitFor(t, "its record", 10*time.Second, func() bool { return len(frames(t, st)) > 0 })
+	testenv.Wait(t, "its message", 10*time.Second, func() bool { return s.Stats.Plain.Load() > 0 })
+	testenv.Wait(t, "its record", 10*time.Second, func() bool { return len(frames(t, st)) > 0 })
 	if got := frames(t, st)[0]; !strings.Contains(got, `"frames":["lower case of HELLO is hello"]`) {
 		t.Errorf("record %s", got)
 	}
@@ -203,7 +203,7 @@ while True:
 	python(t, nil, []string{"-c", program}, "zmq")
 	s, st := newSubscriber(t, zmqContext(t), filepath.Join(t.TempDir(), "store"), subscriber.Options{Plain: []string{"tcp://127.0.0.1:" + port}})
 	run(t, s.Run)
-	waitFor(t, "a record", 20*time.Second, func() bool { return len(frames(t, st)) > 0 })
+	testenv.Wait(t, "a record", 20*time.Second, func() bool { return len(frames(t, st)) > 0 })
 	if got := frames(t, st)[0]; !strings.Contains(got, `"frames":["shop.INFO","disk \n almost full\n"]`) {
 		t.Errorf("record %s", got)
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 // rewrite replaces a file and asks the process to read it again.
@@ -35,7 +37,7 @@ func (i *instance) says(path string, wants ...string) {
 				i.t.Logf("%s: %s", path, b)
 			}
 		}()
-		waitFor(i.t, path+" says "+want, 20*time.Second, func() bool {
+		testenv.Wait(i.t, path+" says "+want, 20*time.Second, func() bool {
 			resp, err := http.Get("http://" + i.admin + path)
 			if err != nil {
 				return false
@@ -84,7 +86,7 @@ func TestReload(t *testing.T) {
 		began := a.count()
 		gw.rewrite(file, text(round))
 		gw.says("/metrics", fmt.Sprintf("earshot_config_reloads_total %d\n", round))
-		waitFor(t, "answers", 20*time.Second, func() bool { return a.count() > began+20 })
+		testenv.Wait(t, "answers", 20*time.Second, func() bool { return a.count() > began+20 })
 	}
 	for round, want := range map[int]int{rounds: http.StatusOK, rounds - 1: http.StatusNotFound} {
 		if got := status(t, fmt.Sprintf("%s/round/%d/downcase/?param=X", gw.http, round)); got != want {
@@ -109,7 +111,7 @@ func TestReload(t *testing.T) {
 	gw.rewrite(file, "")
 	gw.says("/readyz", "a file with upstreams and routes is needed")
 	began := a.count()
-	waitFor(t, "answers by the table of before", 20*time.Second, func() bool { return a.count() > began+100 })
+	testenv.Wait(t, "answers by the table of before", 20*time.Second, func() bool { return a.count() > began+100 })
 
 	gw.rewrite(file, "feed: {peers: 7}\n"+text(0))
 	gw.says("/readyz", `"status":"ok"`, `"file":{"state":"ok; a restart is needed for feed.peers"}`)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/publisher"
 	"github.com/earshot-mq/earshot/publisher/record"
 	"github.com/earshot-mq/earshot/subscriber"
@@ -59,7 +60,7 @@ func TestBurst(t *testing.T) {
 	}
 	many(t, stream(t, p, "downcase"), n)
 	for _, s := range subs {
-		waitFor(t, "all records", 60*time.Second, func() bool { return s.Stats.Records.Load() == n })
+		testenv.Wait(t, "all records", 60*time.Second, func() bool { return s.Stats.Records.Load() == n })
 		t.Logf("repairs %d, early %d, duplicates %d", s.Stats.Repairs.Load(), s.Stats.Early.Load(), s.Stats.Duplicates.Load())
 	}
 }
@@ -76,7 +77,7 @@ func TestTrimmedJournalIsAGap(t *testing.T) {
 	sub, st := newSubscriber(t, c, dir, subscriber.Options{Connect: []string{feed}})
 	first := run(t, sub.Run)
 	many(t, s, 1000)
-	waitFor(t, "a commit of the first records", 20*time.Second, func() bool {
+	testenv.Wait(t, "a commit of the first records", 20*time.Second, func() bool {
 		all := p.Cursors()
 		return len(all) == 1 && len(all[0].Runs) == 1 && all[0].Runs[0].Next == 1001
 	})
@@ -88,10 +89,10 @@ func TestTrimmedJournalIsAGap(t *testing.T) {
 	}
 	const more = 40_000 // some 15 MB
 	many(t, s, more)
-	waitFor(t, "the bound", 20*time.Second, func() bool { return p.JournalBytes() < 5<<20 })
+	testenv.Wait(t, "the bound", 20*time.Second, func() bool { return p.JournalBytes() < 5<<20 })
 	sub, st = newSubscriber(t, c, dir, subscriber.Options{Connect: []string{feed}})
 	second := run(t, sub.Run)
-	waitFor(t, "the rest and the gap", 20*time.Second, func() bool { return sub.Stats.Records.Load()+sub.Stats.Lost.Load() == more })
+	testenv.Wait(t, "the rest and the gap", 20*time.Second, func() bool { return sub.Stats.Records.Load()+sub.Stats.Lost.Load() == more })
 	if err := second.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -127,8 +128,8 @@ func TestAdoption(t *testing.T) {
 	many(t, stream(t, p, "downcase"), 50)
 	sub, st := newSubscriber(t, c, filepath.Join(t.TempDir(), "store"), subscriber.Options{Connect: []string{feed}})
 	r := run(t, sub.Run)
-	waitFor(t, "all three runs", 20*time.Second, func() bool { return sub.Stats.Records.Load() == 350 })
-	waitFor(t, "the drained journal is removed", 20*time.Second, func() bool {
+	testenv.Wait(t, "all three runs", 20*time.Second, func() bool { return sub.Stats.Records.Load() == 350 })
+	testenv.Wait(t, "the drained journal is removed", 20*time.Second, func() bool {
 		entries, err := os.ReadDir(dir)
 		return err == nil && len(entries) == 1
 	})
@@ -172,7 +173,7 @@ func TestPolicyRefuse(t *testing.T) {
 	}
 	sub, st := newSubscriber(t, c, filepath.Join(t.TempDir(), "store"), subscriber.Options{Connect: []string{feed}, Name: "main"})
 	r := run(t, sub.Run)
-	waitFor(t, "room again", 30*time.Second, func() bool {
+	testenv.Wait(t, "room again", 30*time.Second, func() bool {
 		release, err := s.Reserve(t.Context())
 		if err != nil {
 			return false

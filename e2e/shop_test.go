@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 // shopServices are all that deploy/shop.yaml asks.
@@ -153,7 +155,7 @@ func TestShopPages(t *testing.T) {
 			}
 		}
 		request := resp.Header.Get("X-Request-Id")
-		waitFor(t, "a line of the page and of each part", 10*time.Second, func() bool { return i.asked(t, request)["gateway"] == 1 })
+		testenv.Wait(t, "a line of the page and of each part", 10*time.Second, func() bool { return i.asked(t, request)["gateway"] == 1 })
 		if got := i.asked(t, request); fmt.Sprint(got) != fmt.Sprint(c.lines) {
 			t.Errorf("%s: lines of %v, want %v", target, got, c.lines)
 		}
@@ -240,7 +242,7 @@ func TestShopDocument(t *testing.T) {
 			t.Errorf("%s: %s without %s:\n%.500s", path, resp.Status, want, body)
 		}
 		request := resp.Header.Get("X-Request-Id")
-		waitFor(t, "a line of "+path, 10*time.Second, func() bool { return i.asked(t, request)["gateway"] == 1 })
+		testenv.Wait(t, "a line of "+path, 10*time.Second, func() bool { return i.asked(t, request)["gateway"] == 1 })
 	}
 	text, err := os.ReadFile(filepath.Join(i.data, "logs", "subscriber.log"))
 	if err != nil {

@@ -77,7 +77,7 @@ func classic(t *testing.T, endpoint string) func() map[string]int {
 // joined waits until the classic client hears the feed.
 func joined(t *testing.T, i *instance, heard func() map[string]int) {
 	t.Helper()
-	waitFor(t, "the classic client hears the feed", 20*time.Second, func() bool {
+	testenv.Wait(t, "the classic client hears the feed", 20*time.Second, func() bool {
 		resp, err := http.Get(i.http + "/downcase/?param=PROBE")
 		if err != nil {
 			return false
@@ -95,7 +95,7 @@ func TestEveryLineOfAText(t *testing.T) {
 		heard := classic(t, i.text)
 		joined(t, i, heard)
 		a := sendAll(t, i.http, lines)
-		waitFor(t, "a frame for each answer", 20*time.Second, func() bool { return len(heard()) >= len(lines)+1 })
+		testenv.Wait(t, "a frame for each answer", 20*time.Second, func() bool { return len(heard()) >= len(lines)+1 })
 		i.stop()
 		oracle(t, a, filepath.Join(i.data, "store"), filepath.Join(i.data, "logs"))
 		frames, got := 0, heard()

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -83,7 +84,7 @@ func newInstance(t *testing.T, role []string, more ...string) *instance {
 func (i *instance) start() {
 	i.t.Helper()
 	i.output = start(i.t, exec.Command(binary, i.args...))
-	waitFor(i.t, "ready", 30*time.Second, func() bool {
+	testenv.Wait(i.t, "ready", 30*time.Second, func() bool {
 		resp, err := http.Get("http://" + i.admin + "/readyz")
 		if err != nil {
 			return false
@@ -176,7 +177,7 @@ func (a *answers) logged(t *testing.T, limit time.Duration, ids func() map[strin
 			t.Logf("%d of %d answers are not among %d lines, %s (%q) for one", missing, len(a.ids), len(lines), one, a.ids[one])
 		}
 	}()
-	waitFor(t, "a line for each answer", limit, func() bool {
+	testenv.Wait(t, "a line for each answer", limit, func() bool {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		lines, missing = ids(), 0
@@ -306,14 +307,14 @@ func TestSubscriberStoppedAndLate(t *testing.T) {
 	s.start()
 	stop := make(chan struct{})
 	a := load(s.http, 8, stop)
-	waitFor(t, "answers before anybody listens", 20*time.Second, func() bool { return a.count() > 500 })
+	testenv.Wait(t, "answers before anybody listens", 20*time.Second, func() bool { return a.count() > 500 })
 	sub := newInstance(t, []string{"subscriber"}, "--subscriber-connect", s.feed, "--subscriber-format", "json")
 	sub.start()
-	waitFor(t, "more answers", 20*time.Second, func() bool { return a.count() > 1500 })
+	testenv.Wait(t, "more answers", 20*time.Second, func() bool { return a.count() > 1500 })
 	_ = sub.cmd.Process.Signal(syscall.SIGSTOP)
-	waitFor(t, "answers while it is stopped", 20*time.Second, func() bool { return a.count() > 3000 })
+	testenv.Wait(t, "answers while it is stopped", 20*time.Second, func() bool { return a.count() > 3000 })
 	_ = sub.cmd.Process.Signal(syscall.SIGCONT)
-	waitFor(t, "answers after it goes on", 20*time.Second, func() bool { return a.count() > 3500 })
+	testenv.Wait(t, "answers after it goes on", 20*time.Second, func() bool { return a.count() > 3500 })
 	close(stop)
 	a.wait()
 	s.stop() // serves replay until the store has committed
@@ -346,7 +347,7 @@ func TestUpStopsCleanly(t *testing.T) {
 			}
 		})
 	}
-	waitFor(t, "some answers", 20*time.Second, func() bool { return a.count() > 200 })
+	testenv.Wait(t, "some answers", 20*time.Second, func() bool { return a.count() > 200 })
 	i.stop()
 	cancel()
 	wg.Wait()

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/net/websocket"
+
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 // proxy passes on what is marked, as a gateway does.
@@ -75,10 +77,10 @@ func TestOneLineThroughTwoRecorders(t *testing.T) {
 					if path == "/events" {
 						for n := range 2 {
 							next <- struct{}{}
-							eventually(t, "an event", func() bool { return a.bytes.Load() == int64(9*n+9) })
+							testenv.Wait(t, "an event", patience, func() bool { return a.bytes.Load() == int64(9*n+9) })
 						}
 						next <- struct{}{}
-						eventually(t, "an event", func() bool { return a.bytes.Load() == 27 })
+						testenv.Wait(t, "an event", patience, func() bool { return a.bytes.Load() == 27 })
 						gateway.CloseClientConnections()
 					} else if receive(t, a.done, "the answer"); a.err != nil || len(a.body) != size || (<-a.header).Header.Get(MarkHeader) != "" {
 						t.Errorf("%d bytes, %v", len(a.body), a.err)
@@ -88,7 +90,7 @@ func TestOneLineThroughTwoRecorders(t *testing.T) {
 				if path != "/events" && path != "/ws" && (r.HTTP.Bytes != int64(size) || r.HTTP.Aborted) {
 					t.Errorf("record: %+v", r.HTTP)
 				}
-				eventually(t, "both handlers to end", func() bool { return inner.reserved.Load() == 0 && outer.reserved.Load() == 0 })
+				testenv.Wait(t, "both handlers to end", patience, func() bool { return inner.reserved.Load() == 0 && outer.reserved.Load() == 0 })
 				if rs := other.all(); len(rs) != 0 {
 					t.Errorf("recorded twice: %+v", rs)
 				}

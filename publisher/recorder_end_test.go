@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -78,7 +79,7 @@ func TestEndWaitsForRecord(t *testing.T) {
 				receive(t, s.entered, "Publish")
 				if c.early >= 0 {
 					// net/http itself keeps up to a few KiB without a Flush.
-					eventually(t, "early bytes", func() bool { return a.bytes.Load() >= int64(min(c.early, 60_000)) })
+					testenv.Wait(t, "early bytes", patience, func() bool { return a.bytes.Load() >= int64(min(c.early, 60_000)) })
 				}
 				a.stays(t)
 				if n := a.bytes.Load(); n > int64(max(c.early, 0)) && name != "sendfile" || n >= int64(c.size) && c.early < c.size && c.size > 0 {
@@ -103,7 +104,7 @@ func TestEndWaitsForRecord(t *testing.T) {
 				if c.size > 0 && (!bytes.Equal(r.HTTP.Body, text(min(c.size, record.MaxBody))) || r.HTTP.Truncated != (c.size > record.MaxBody)) {
 					t.Errorf("record's body: %d bytes, truncated %v", len(r.HTTP.Body), r.HTTP.Truncated)
 				}
-				eventually(t, "the reservation to be released", func() bool { return s.reserved.Load() == 0 })
+				testenv.Wait(t, "the reservation to be released", patience, func() bool { return s.reserved.Load() == 0 })
 			})
 		}
 	}
@@ -243,7 +244,7 @@ func TestPanic(t *testing.T) {
 						t.Errorf("answer: %d %v %s", resp.StatusCode, resp.Header, a.body)
 					}
 				}
-				if eventually(t, "release", func() bool { return s.reserved.Load() == 0 }); c.want.none {
+				if testenv.Wait(t, "release", patience, func() bool { return s.reserved.Load() == 0 }); c.want.none {
 					if rs := s.all(); len(rs) > 0 {
 						t.Errorf("recorded: %+v", rs)
 					}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -80,7 +81,7 @@ func (s *fakeSink) all() []record.Record {
 // wait waits until n records are there.
 func (s *fakeSink) wait(t testing.TB, n int) []record.Record {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d records", n), func() bool { return len(s.all()) >= n })
+	testenv.Wait(t, fmt.Sprintf("%d records", n), patience, func() bool { return len(s.all()) >= n })
 	return s.all()
 }
 
@@ -92,15 +93,6 @@ func (s *fakeSink) only(t testing.TB) record.Record {
 		t.Fatalf("%d records, want 1: %+v", len(rs), rs)
 	}
 	return rs[0]
-}
-
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited %v in vain for %s", patience, what)
-		}
-	}
 }
 
 func receive[T any](t testing.TB, c <-chan T, what string) (v T) {

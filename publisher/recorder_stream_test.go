@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/net/websocket"
+
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 // events sends an event for each token of next and ends when that is closed.
@@ -116,7 +118,7 @@ func TestLongStreamHasTwoLines(t *testing.T) {
 			if h := rs[1].HTTP; h.Open || h.Request != first.HTTP.Request || h.Query != "token=REDACTED" || len(rs) != 2 {
 				t.Errorf("last line: %+v", h)
 			}
-			eventually(t, "release", func() bool { return s.reserved.Load() == 0 })
+			testenv.Wait(t, "release", patience, func() bool { return s.reserved.Load() == 0 })
 		})
 	}
 }
@@ -211,7 +213,7 @@ func TestWebSocket(t *testing.T) {
 	if h := r.HTTP; h.Status != 101 || h.Bytes < 20*12 || h.Open || r.Subject != "/ws" {
 		t.Errorf("record: %+v", h)
 	}
-	eventually(t, "release", func() bool { return s.reserved.Load() == 0 })
+	testenv.Wait(t, "release", patience, func() bool { return s.reserved.Load() == 0 })
 }
 
 func TestHijack(t *testing.T) {
@@ -270,7 +272,7 @@ func TestHijack(t *testing.T) {
 			c, _ := hijacked(t, w)
 			_, _ = io.WriteString(c, "hi")
 			go func() { // nobody else closes it
-				eventually(t, "the recorder to see the panic", c.(halfCloser).broken.Load)
+				testenv.Wait(t, "the recorder to see the panic", patience, c.(halfCloser).broken.Load)
 				c.Close()
 			}()
 			panic("boom")
@@ -294,7 +296,7 @@ func TestHijack(t *testing.T) {
 			if h := r.HTTP; h.Status != c.status || h.Bytes != c.bytes || h.Aborted != c.aborted {
 				t.Errorf("record: status %d, %d bytes, aborted %v; want %d, %d, %v", h.Status, h.Bytes, h.Aborted, c.status, c.bytes, c.aborted)
 			}
-			eventually(t, "release", func() bool { return s.reserved.Load() == 0 })
+			testenv.Wait(t, "release", patience, func() bool { return s.reserved.Load() == 0 })
 		})
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -184,7 +185,7 @@ func TestMarks(t *testing.T) {
 				if got := h.Get(headerRequestID); (got != "forged") != c.id {
 					t.Errorf("request id %q", got)
 				}
-				eventually(t, "release", func() bool { return s.reserved.Load() == 0 })
+				testenv.Wait(t, "release", patience, func() bool { return s.reserved.Load() == 0 })
 				if rs := s.all(); len(rs) != c.records || c.records == 1 && rs[0].HTTP.Request != h.Get(headerRequestID) {
 					t.Errorf("records %+v, want %d with id %s", rs, c.records, h.Get(headerRequestID))
 				}
@@ -208,8 +209,8 @@ func TestPassedOnIsNotBuffered(t *testing.T) {
 				}
 			}), "GET", "/")
 			for n := range 4 {
-				eventually(t, "a part", func() bool { return a.bytes.Load() == int64(2*n+2) })
-				if eventually(t, "release", func() bool { return s.reserved.Load() == 0 }); s.taken.Load() != 1 {
+				testenv.Wait(t, "a part", patience, func() bool { return a.bytes.Load() == int64(2*n+2) })
+				if testenv.Wait(t, "release", patience, func() bool { return s.reserved.Load() == 0 }); s.taken.Load() != 1 {
 					t.Errorf("%d reservations", s.taken.Load())
 				}
 				next <- struct{}{}
@@ -341,7 +342,7 @@ func TestLeakedWriter(t *testing.T) {
 		_, _ = io.WriteString(w, "x")
 	})
 	receive(t, ask(t, srv, "GET", "/").done, "the answer")
-	eventually(t, "the handler to end", func() bool { return s.reserved.Load() == 0 })
+	testenv.Wait(t, "the handler to end", patience, func() bool { return s.reserved.Load() == 0 })
 	srv.Close()
 	exchange.SetRoute("/late")
 	if n, err := leaked.Write([]byte("y")); n != 0 || err == nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/internal/zmq"
 	"github.com/earshot-mq/earshot/publisher"
 	"github.com/earshot-mq/earshot/services"
@@ -301,13 +302,8 @@ func TestServerAdmin(t *testing.T) {
 		`earshot_records_total 2`,
 		`earshot_journal_degraded 0`,
 	} {
-		deadline := time.Now().Add(patience) // net/http tells of its own answers when the connection ends
-		for !strings.Contains(door(t, o.Admin+"/metrics"), want+"\n") {
-			if time.Now().After(deadline) {
-				t.Fatalf("no %s among the metrics", want)
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
+		// net/http tells of its own answers when the connection ends.
+		testenv.Wait(t, want+" among the metrics", patience, func() bool { return strings.Contains(door(t, o.Admin+"/metrics"), want+"\n") })
 	}
 	if err := stop(); err != nil {
 		t.Errorf("Run() = %v", err)

@@ -162,11 +162,7 @@ func (l *lab) metric(name string, ok func(float64) bool) {
 		if m.Name != name {
 			continue
 		}
-		for end := time.Now().Add(patience); !ok(m.Value()); time.Sleep(5 * time.Millisecond) {
-			if time.Now().After(end) {
-				l.t.Fatalf("%s = %v", name, m.Value())
-			}
-		}
+		testenv.Wait(l.t, name+" as it should be", patience, func() bool { return ok(m.Value()) })
 		return
 	}
 	l.t.Fatalf("there is no metric %s", name)

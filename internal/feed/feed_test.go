@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/internal/zmq"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
@@ -115,15 +116,6 @@ func (e *ear) records(kind EventKind) (n uint64) {
 	return n
 }
 
-func waitFor(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("no %s within 20 s", what)
-		}
-	}
-}
-
 func newContext(t *testing.T) *zmq.Context {
 	t.Helper()
 	c, err := zmq.NewContext()
@@ -186,16 +178,16 @@ func TestFetchGoesOnAndStops(t *testing.T) {
 	}
 	_, at, _ := s.Endpoints()
 	f, e := follow(t, c, FollowerOptions{Endpoint: at, Store: "0000000000001", Name: "main"})
-	waitFor(t, "welcome", func() bool { return e.count(EventWelcome) == 1 })
+	testenv.Wait(t, "welcome", testenv.Patience, func() bool { return e.count(EventWelcome) == 1 })
 	f.Fetch(testRun, 21, 1<<20)
-	waitFor(t, "what there is", func() bool { return e.records(EventData) == 30 })
+	testenv.Wait(t, "what there is", testenv.Patience, func() bool { return e.records(EventData) == 30 })
 	s.Hand([]journal.Entry{src.put(5)})
-	waitFor(t, "what came later", func() bool { return e.records(EventData) == 35 && e.records(EventLive) == 5 })
+	testenv.Wait(t, "what came later", testenv.Patience, func() bool { return e.records(EventData) == 35 && e.records(EventLive) == 5 })
 	f.Stop(testRun)
 	f.Commit([]journal.StoreRun{{Stream: testRun.Stream, Epoch: testRun.Epoch.String(), Next: 40}})
-	waitFor(t, "the commit", func() bool { return len(s.o.Commits.List()) == 1 })
+	testenv.Wait(t, "the commit", testenv.Patience, func() bool { return len(s.o.Commits.List()) == 1 })
 	s.Hand([]journal.Entry{src.put(5)})
-	waitFor(t, "the next live batch", func() bool { return e.records(EventLive) == 10 })
+	testenv.Wait(t, "the next live batch", testenv.Patience, func() bool { return e.records(EventLive) == 10 })
 	if n := e.records(EventData); n != 35 {
 		t.Errorf("after STOP came %d more", n-35)
 	}
@@ -212,15 +204,15 @@ func TestCreditBoundsWhatIsSent(t *testing.T) {
 	}
 	_, at, _ := s.Endpoints()
 	f, e := follow(t, c, FollowerOptions{Endpoint: at})
-	waitFor(t, "welcome", func() bool { return e.count(EventWelcome) == 1 })
+	testenv.Wait(t, "welcome", testenv.Patience, func() bool { return e.count(EventWelcome) == 1 })
 	f.Fetch(testRun, 1, 10_000)
-	waitFor(t, "the first credit", func() bool { return e.records(EventData) >= 100 })
-	waitFor(t, "two HEADs without credit", func() bool { return e.count(EventHead) >= 4 })
+	testenv.Wait(t, "the first credit", testenv.Patience, func() bool { return e.records(EventData) >= 100 })
+	testenv.Wait(t, "two HEADs without credit", testenv.Patience, func() bool { return e.count(EventHead) >= 4 })
 	if n := e.records(EventData); n > 400 {
 		t.Errorf("%d records for 10,000 bytes of credit", n)
 	}
 	f.Credit(testRun, 1<<30)
-	waitFor(t, "all", func() bool { return e.records(EventData) == 10_000 })
+	testenv.Wait(t, "all", testenv.Patience, func() bool { return e.records(EventData) == 10_000 })
 }
 
 func TestEndOfAnEndedRun(t *testing.T) {
@@ -230,10 +222,10 @@ func TestEndOfAnEndedRun(t *testing.T) {
 	s, _ := serve(t, c, src, ServerOptions{Instance: "a"})
 	_, at, _ := s.Endpoints()
 	f, e := follow(t, c, FollowerOptions{Endpoint: at})
-	waitFor(t, "welcome", func() bool { return e.count(EventWelcome) == 1 })
+	testenv.Wait(t, "welcome", testenv.Patience, func() bool { return e.count(EventWelcome) == 1 })
 	f.Fetch(testRun, 3, 1<<20)
 	f.Fetch(record.Run{Stream: testRun.Stream, Epoch: 1}, 1, 1<<20)
-	waitFor(t, "both ends", func() bool { return e.count(EventEnd) == 2 })
+	testenv.Wait(t, "both ends", testenv.Patience, func() bool { return e.count(EventEnd) == 2 })
 	for _, ev := range e.events {
 		if ev.Kind == EventEnd && ev.Run == testRun && (ev.Last != 5 || ev.Given != 5) {
 			t.Errorf("end %+v", ev)
@@ -249,11 +241,11 @@ func TestPublisherRestarts(t *testing.T) {
 	s, stop := serve(t, c, src, ServerOptions{Instance: "a"})
 	_, at, replay := s.Endpoints()
 	_, e := follow(t, c, FollowerOptions{Endpoint: at})
-	waitFor(t, "welcome", func() bool { return e.count(EventWelcome) == 1 })
+	testenv.Wait(t, "welcome", testenv.Patience, func() bool { return e.count(EventWelcome) == 1 })
 	stop()
-	waitFor(t, "silence", func() bool { return e.count(EventSilent) == 1 })
+	testenv.Wait(t, "silence", testenv.Patience, func() bool { return e.count(EventSilent) == 1 })
 	serve(t, c, src, ServerOptions{Instance: "b", Record: at, Replay: replay})
-	waitFor(t, "the second welcome", func() bool { return e.count(EventWelcome) == 2 })
+	testenv.Wait(t, "the second welcome", testenv.Patience, func() bool { return e.count(EventWelcome) == 2 })
 }
 
 // TestReplayThatCantBeRead: the journal is asked again once a second, not without pause, and
@@ -264,19 +256,19 @@ func TestReplayThatCantBeRead(t *testing.T) {
 	s, _ := serve(t, c, src, ServerOptions{Instance: "a"})
 	_, at, _ := s.Endpoints()
 	f, e := follow(t, c, FollowerOptions{Endpoint: at})
-	waitFor(t, "welcome", func() bool { return e.count(EventWelcome) == 1 })
+	testenv.Wait(t, "welcome", testenv.Patience, func() bool { return e.count(EventWelcome) == 1 })
 	f.Fetch(testRun, 1, 1<<20)
 	reads := func() int { src.mu.Lock(); defer src.mu.Unlock(); return src.reads }
-	waitFor(t, "a second read", func() bool { return reads() >= 2 })
+	testenv.Wait(t, "a second read", testenv.Patience, func() bool { return reads() >= 2 })
 	heads := e.count(EventHead)
-	waitFor(t, "two HEADs", func() bool { return e.count(EventHead) >= heads+4 }) // of both sockets
+	testenv.Wait(t, "two HEADs", testenv.Patience, func() bool { return e.count(EventHead) >= heads+4 }) // of both sockets
 	if n := reads(); n > 10 {
 		t.Errorf("%d reads in some three seconds", n)
 	}
 	src.mu.Lock()
 	src.err = nil
 	src.mu.Unlock()
-	waitFor(t, "what there is", func() bool { return e.records(EventData) == 5 })
+	testenv.Wait(t, "what there is", testenv.Patience, func() bool { return e.records(EventData) == 5 })
 }
 
 // TestNothingGathersForWhoIsAway: what is said to a publisher that was never there, or is
@@ -286,14 +278,14 @@ func TestNothingGathersForWhoIsAway(t *testing.T) {
 	s, stop := serve(t, c, src, ServerOptions{Instance: "a"})
 	_, at, _ := s.Endpoints()
 	gone, e := follow(t, c, FollowerOptions{Endpoint: at, Store: "0000000000001"})
-	waitFor(t, "welcome", func() bool { return e.count(EventWelcome) == 1 })
+	testenv.Wait(t, "welcome", testenv.Patience, func() bool { return e.count(EventWelcome) == 1 })
 	stop()
 	never, _ := follow(t, c, FollowerOptions{Endpoint: "tcp://127.0.0.1:1", Store: "0000000000001"})
 	for name, f := range map[string]*Follower{"was never there": never, "is gone": gone} {
 		for range 100 {
 			f.Commit([]journal.StoreRun{{Stream: testRun.Stream, Epoch: testRun.Epoch.String(), Next: 40}})
 		}
-		waitFor(t, "end of what is said to who "+name, func() bool { return f.cmds.Len() == 0 })
+		testenv.Wait(t, "end of what is said to who "+name, testenv.Patience, func() bool { return f.cmds.Len() == 0 })
 	}
 }
 
@@ -322,9 +314,9 @@ func TestReplayRefuses(t *testing.T) {
 			if err := d.Connect(replay); err != nil {
 				t.Fatal(err)
 			}
-			waitFor(t, "connection", func() bool { return d.Send([]byte(say[0]), []byte(say[1])) == nil })
+			testenv.Wait(t, "connection", testenv.Patience, func() bool { return d.Send([]byte(say[0]), []byte(say[1])) == nil })
 			var m [][]byte
-			waitFor(t, "answer", func() bool { m, err = d.Recv(); return err == nil })
+			testenv.Wait(t, "answer", testenv.Patience, func() bool { m, err = d.Recv(); return err == nil })
 			var r refuse
 			if string(m[0]) != verbRefuse || json.Unmarshal(m[1], &r) != nil || r.Reason == "" {
 				t.Errorf("answer %q", m)
@@ -363,13 +355,13 @@ func TestAStalledPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, healthy := follow(t, c, FollowerOptions{Endpoint: at})
-	waitFor(t, "connections", func() bool { return healthy.count(EventHead) > 0 })
+	testenv.Wait(t, "connections", testenv.Patience, func() bool { return healthy.count(EventHead) > 0 })
 	sent := uint64(0)
 	for sent < 400_000 { // some 30 MB, more than the kernel takes for the stalled one
 		e := shelf.put(1000)
 		sent = e.Last
 		s.Hand([]journal.Entry{e})
-		waitFor(t, "live records", func() bool { return healthy.records(EventLive) == sent })
+		testenv.Wait(t, "live records", testenv.Patience, func() bool { return healthy.records(EventLive) == sent })
 	}
 	if s.Stats.Stalls.Load() == 0 {
 		t.Error("nobody stalled: this test shows nothing")

@@ -40,7 +40,7 @@ func TestFullDisk(t *testing.T) {
 			}
 			before := held()
 			d.Give(2 << 20)
-			waitFor(t, "use of the room that there is", func() bool { return held() < before-(1<<19) })
+			testenv.Wait(t, "use of the room that there is", testenv.Patience, func() bool { return held() < before-(1<<19) })
 			if !r.Stats.Degraded.Load() {
 				t.Error("not degraded any more, with records in memory")
 			}
@@ -52,7 +52,7 @@ func TestFullDisk(t *testing.T) {
 				t.Errorf("the file last has %v (%v), want %d", all, err, given)
 			}
 			d.Free()
-			waitFor(t, "recovery", func() bool { return !r.Stats.Degraded.Load() && held() == 0 })
+			testenv.Wait(t, "recovery", testenv.Patience, func() bool { return !r.Stats.Degraded.Load() && held() == 0 })
 			add(5)
 			lost := r.Stats.Lost.Load()
 			if err := r.stop(); err != nil {

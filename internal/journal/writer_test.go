@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -226,7 +227,7 @@ func TestDegradedHoldsCountsAndRecovers(t *testing.T) {
 	if want := []given{{s.Run(), "downcase", 30}}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("last given on disk %v, %v, want %v", got, err, want)
 	}
-	waitFor(t, "recovery", func() bool { return !r.Stats.Degraded.Load() && r.Stats.Held.Load() == 0 })
+	testenv.Wait(t, "recovery", testenv.Patience, func() bool { return !r.Stats.Degraded.Load() && r.Stats.Held.Load() == 0 })
 	add(5)
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
@@ -252,7 +253,7 @@ func TestDegradedPastItsMemoryLeavesAGap(t *testing.T) {
 		t.Fatalf("lost %d, held %d", lost, r.Stats.Held.Load())
 	}
 	mend()
-	waitFor(t, "recovery", func() bool { return !r.Stats.Degraded.Load() })
+	testenv.Wait(t, "recovery", testenv.Patience, func() bool { return !r.Stats.Degraded.Load() })
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -358,14 +359,14 @@ func TestHungWriteLetsTheAnswersGo(t *testing.T) {
 	if !r.Stats.Degraded.Load() {
 		t.Error("not degraded")
 	}
-	waitFor(t, "the feed", func() bool { return r.feed.count() == 11 })
+	testenv.Wait(t, "the feed", testenv.Patience, func() bool { return r.feed.count() == 11 })
 	// If it died now, the next opening would know how many there were.
-	waitFor(t, "count of them", func() bool {
+	testenv.Wait(t, "count of them", testenv.Patience, func() bool {
 		all, _, err := readLast(filepath.Join(dir, "last"))
 		return err == nil && len(all) == 1 && all[0].run == s.Run() && all[0].last == 11
 	})
 	r.log.appendMu.Unlock()
-	waitFor(t, "recovery", func() bool { return r.Stats.Held.Load() == 0 && !r.Stats.Degraded.Load() })
+	testenv.Wait(t, "recovery", testenv.Patience, func() bool { return r.Stats.Held.Load() == 0 && !r.Stats.Degraded.Load() })
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -384,7 +385,7 @@ func TestCountedWhileARetryTakesItsTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.log.appendMu.Lock()
-	waitFor(t, "a retry", func() bool {
+	testenv.Wait(t, "a retry", testenv.Patience, func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return r.inFlight > 0
@@ -400,7 +401,7 @@ func TestCountedWhileARetryTakesItsTime(t *testing.T) {
 		defer r.last.mu.Unlock()
 		last <- r.last.most[s.slot]
 	}()
-	waitFor(t, "an append", func() bool { return r.waiting.Load() > 0 })
+	testenv.Wait(t, "an append", testenv.Patience, func() bool { return r.waiting.Load() > 0 })
 	select {
 	case n := <-last:
 		t.Errorf("an answer left beside the retry, when %d were counted", n)
@@ -411,15 +412,6 @@ func TestCountedWhileARetryTakesItsTime(t *testing.T) {
 		t.Errorf("an answer left when %d were counted, want 2", n)
 	}
 	mend()
-}
-
-func waitFor(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("no %s within 10 s", what)
-		}
-	}
 }
 
 func TestClaims(t *testing.T) {

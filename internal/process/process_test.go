@@ -42,7 +42,7 @@ func (tr *trail) stage(name string, takes time.Duration, err error) process.Stag
 	return process.Stage{Name: name, Run: func(ctx context.Context) error {
 		<-ctx.Done()
 		tr.note(name + "…")
-		time.Sleep(takes)
+		time.Sleep(takes) // by the clock of synctest
 		tr.note(name)
 		return err
 	}}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/process"
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 // site is a server that runs.
@@ -77,16 +78,6 @@ func (s *site) dial(t *testing.T) net.Conn {
 	return c
 }
 
-// until waits for a condition with a deadline.
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s did not come about", what)
-		}
-	}
-}
-
 func TestOwnAnswersAreCounted(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }, process.ServeOptions{})
 	const get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -121,7 +112,7 @@ func TestOwnAnswersAreCounted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			until(t, "the count", func() bool { return len(s.owns())-before >= len(c.want) })
+			testenv.Wait(t, "the count", testenv.Patience, func() bool { return len(s.owns())-before >= len(c.want) })
 			if got := s.owns()[before:]; !slices.Equal(got, c.want) {
 				t.Errorf("own answers of %.40q = %v, want %v; the client got %.100q", c.send, got, c.want, answers)
 			}
@@ -149,7 +140,7 @@ func TestAnswerInFlightLeaves(t *testing.T) {
 	}()
 	wait(t, "the request", began)
 	s.stop()
-	until(t, "the end of the listener", func() bool {
+	testenv.Wait(t, "the end of the listener", testenv.Patience, func() bool {
 		c, err := net.Dial("tcp", s.addr)
 		if err == nil {
 			_ = c.Close()
@@ -320,7 +311,7 @@ func TestPanicsAreErrors(t *testing.T) {
 		_ = resp.Body.Close()
 		t.Error("the panic was answered")
 	}
-	until(t, "the log", func() bool { mu.Lock(); defer mu.Unlock(); return strings.Contains(b.String(), "at the disco") })
+	testenv.Wait(t, "the log", testenv.Patience, func() bool { mu.Lock(); defer mu.Unlock(); return strings.Contains(b.String(), "at the disco") })
 	mu.Lock()
 	defer mu.Unlock()
 	if !strings.Contains(b.String(), "level=ERROR") {

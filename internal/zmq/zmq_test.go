@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/room"
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 func newContext(t *testing.T) *Context {
@@ -120,14 +121,8 @@ func TestRouterTellsThatAPeerIsGone(t *testing.T) {
 	if err := dealer.Connect(router.Endpoint()); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		if err = dealer.Send([]byte("HELLO"), []byte("{}")); err == nil || time.Now().After(end) {
-			break // IMMEDIATE: until connected there is no room
-		}
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	// IMMEDIATE: until connected there is no room.
+	testenv.Wait(t, "connection", testenv.Patience, func() bool { return dealer.Send([]byte("HELLO"), []byte("{}")) == nil })
 	msg := recv(t, router)
 	if len(msg) != 3 || string(msg[1]) != "HELLO" {
 		t.Fatalf("%q", msg)
@@ -138,11 +133,10 @@ func TestRouterTellsThatAPeerIsGone(t *testing.T) {
 	if err := dealer.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if err = router.Send(msg[0], []byte("DATA")); err != nil {
-			break
-		}
-	}
+	testenv.Wait(t, "word that the peer is gone", testenv.Patience, func() bool {
+		err = router.Send(msg[0], []byte("DATA"))
+		return err != nil
+	})
 	if !errors.Is(err, ErrUnreachable) {
 		t.Errorf("send to a closed peer: %v, want ErrUnreachable", err)
 	}
