@@ -21,8 +21,19 @@ type shelf struct {
 	mu      sync.Mutex
 	entries []journal.Entry
 	ended   bool
-	err     error // what Read fails with
+	roster  uint64
 	reads   int
+	err     error         // what Read fails with
+	behind  int           // reads that find nothing yet
+	gone    uint64        // the highest number that was dropped
+	hold    chan struct{} // Read waits for its end; nil: it does not
+}
+
+// count is how often it was read.
+func (s *shelf) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads
 }
 
 func (s *shelf) put(n int) journal.Entry {
@@ -44,10 +55,12 @@ func (s *shelf) put(n int) journal.Entry {
 
 func (s *shelf) Offers() ([]Offer, uint64) {
 	o, ok := s.Offer(testRun)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !ok {
-		return nil, 1
+		return nil, s.roster
 	}
-	return []Offer{o}, 1
+	return []Offer{o}, s.roster
 }
 
 func (s *shelf) Offer(run record.Run) (Offer, bool) {
@@ -65,11 +78,24 @@ func (s *shelf) Offer(run record.Run) (Offer, bool) {
 
 func (s *shelf) Read(dst []byte, _ record.Run, from uint64, limit int) ([]byte, uint64, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.reads++; s.err != nil {
-		return dst, from, s.err
+	s.reads++
+	hold := s.hold
+	s.mu.Unlock()
+	if hold != nil {
+		<-hold
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	next := from
+	switch {
+	case s.err != nil:
+		return dst, from, s.err
+	case s.behind > 0:
+		s.behind--
+		return dst, from, nil
+	case from <= s.gone:
+		return dst, from, &journal.Hole{Run: testRun, From: from, To: s.gone}
+	}
 	for _, e := range s.entries {
 		if e.Last >= next && len(dst) < limit {
 			dst, next = append(dst, e.Raw...), e.Last+1
@@ -258,11 +284,10 @@ func TestReplayThatCantBeRead(t *testing.T) {
 	f, e := follow(t, c, FollowerOptions{Endpoint: at})
 	testenv.Wait(t, "welcome", testenv.Patience, func() bool { return e.count(EventWelcome) == 1 })
 	f.Fetch(testRun, 1, 1<<20)
-	reads := func() int { src.mu.Lock(); defer src.mu.Unlock(); return src.reads }
-	testenv.Wait(t, "a second read", testenv.Patience, func() bool { return reads() >= 2 })
+	testenv.Wait(t, "a second read", testenv.Patience, func() bool { return src.count() >= 2 })
 	heads := e.count(EventHead)
 	testenv.Wait(t, "two HEADs", testenv.Patience, func() bool { return e.count(EventHead) >= heads+4 }) // of both sockets
-	if n := reads(); n > 10 {
+	if n := src.count(); n > 10 {
 		t.Errorf("%d reads in some three seconds", n)
 	}
 	src.mu.Lock()

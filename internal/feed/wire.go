@@ -169,7 +169,7 @@ func parseOffers(offers []Offer) (err error) {
 		if o.Run, err = runOf(o.Stream, o.EpochS); err != nil {
 			return err
 		}
-		if o.Oldest == 0 || o.Last+1 < o.Oldest || o.Last == 1<<64-1 {
+		if o.Oldest == 0 || o.Last+1 < o.Oldest { // also of the highest number there is
 			return fmt.Errorf("feed: run %s offers %d to %d: %w", o.Run, o.Oldest, o.Last, ErrWire)
 		}
 	}

@@ -41,6 +41,7 @@ func TestHeadRefused(t *testing.T) {
 		"a bad stream":    {`{"head":{"v":1,"runs":[{"stream":"x","epoch":"19a8f3c2e4b00d17","oldest":1,"last":1}]}}`, ErrWire},
 		"a bad epoch":     {`{"head":{"v":1,"runs":[{"stream":"q7k3v9x2m1t8w","epoch":"1","oldest":1,"last":1}]}}`, ErrWire},
 		"from nowhere":    {`{"head":{"v":1,"runs":[{"stream":"q7k3v9x2m1t8w","epoch":"19a8f3c2e4b00d17","oldest":0,"last":1}]}}`, ErrWire},
+		"to the end":      {`{"head":{"v":1,"runs":[{"stream":"q7k3v9x2m1t8w","epoch":"19a8f3c2e4b00d17","oldest":1,"last":18446744073709551615}]}}`, ErrWire},
 		"to before":       {`{"head":{"v":1,"runs":[{"stream":"q7k3v9x2m1t8w","epoch":"19a8f3c2e4b00d17","oldest":9,"last":1}]}}`, ErrWire},
 	} {
 		if _, err := ParseHead([]byte(c.line)); !errors.Is(err, c.want) {
