@@ -132,7 +132,7 @@ func (v *File) resume() error {
 	if err != nil {
 		return fmt.Errorf("view: resume %s: %w", v.o.Path, err)
 	}
-	if v.length > 0 && (cp.Seq == 0 || cp.Format != v.o.Format.String()) {
+	if v.length > 0 && (cp.Seq == 0 || cp.Format != v.o.Format.mark()) {
 		return v.leave() // another format, or a file that is not ours
 	}
 	return nil
@@ -355,7 +355,8 @@ func (v *File) housekeep() error {
 	v.flush()
 	if inodeOf(v.o.Path) != v.inode { // somebody moved it away
 		if err := v.reopen(); err != nil {
-			return err
+			v.pause(err)
+			return nil
 		}
 	}
 	if len(v.buf)+len(v.torn) == 0 && v.length > 0 && (v.length >= v.o.RotateBytes || time.Since(v.began) >= v.o.RotateEvery) {
@@ -428,7 +429,7 @@ func (v *File) leave() error {
 
 // checkpoint saves the view's place, never ahead of what is durable.
 func (v *File) checkpoint() error {
-	cp := checkpoint{Seq: v.cps.Seq, Arrival: v.next, Inode: v.inode, Length: v.length - int64(len(v.torn)), Began: v.began.Round(0), BootID: v.boot, Format: v.o.Format.String()}
+	cp := checkpoint{Seq: v.cps.Seq, Arrival: v.next, Inode: v.inode, Length: v.length - int64(len(v.torn)), Began: v.began.Round(0), BootID: v.boot, Format: v.o.Format.mark()}
 	if len(v.buf) > 0 || cp == v.cps.checkpoint {
 		return nil
 	}

@@ -3,10 +3,12 @@ package view
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -155,6 +157,9 @@ func TestFileAfterCrashes(t *testing.T) {
 					if err := os.Truncate(v.o.Path, v.cps.Length+rnd.Int64N(cut+1)); err != nil {
 						t.Fatal(err)
 					}
+					if v.boot != journal.BootID() && v.cps.BootID == v.boot {
+						s.scribble(v)
+					}
 				}
 				_ = v.Close()
 			}
@@ -164,6 +169,188 @@ func TestFileAfterCrashes(t *testing.T) {
 			}
 			s.check(v, "after 60 crashes")
 		})
+	}
+}
+
+// scribble puts bytes behind what is durable, as a file system can that was cut off.
+func (s *shelf) scribble(v *File) {
+	s.t.Helper()
+	f, err := os.OpenFile(v.o.Path, os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteAt([]byte("\x00\x00\n\n\x00"), v.cps.Length)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// show has the view show what there is, and take care of its file.
+func (s *shelf) show(v *File, r *journal.Reader) {
+	s.t.Helper()
+	if err := errors.Join(v.show(r), v.housekeep()); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// TestCheckpointOfTheOtherSlot: when the newer one can't be read, the one before counts.
+func TestCheckpointOfTheOtherSlot(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "view")
+	c, err := openCheckpoints(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range uint64(5) {
+		if err := c.save(checkpoint{Arrival: 10 + n}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.close(); err != nil {
+		t.Fatal(err)
+	}
+	arrival := func(when string, want uint64) {
+		t.Helper()
+		c, err := openCheckpoints(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.close()
+		if c.Arrival != want {
+			t.Errorf("%s it is at arrival %d, want %d", when, c.Arrival, want)
+		}
+	}
+	arrival("saved five times", 14)
+	text, err := os.ReadFile(path)
+	if err != nil || len(text) != 2*slotSize {
+		t.Fatalf("%d bytes, %v", len(text), err)
+	}
+	newer := bytes.Index(text, []byte(`"arrival":14`))
+	text[newer+len(`"arrival":`)] = '9' // still JSON
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	arrival("with one that is damaged", 13)
+}
+
+// noSync is a store that can't be synced.
+type noSync struct{ *journal.Log }
+
+var errNoSync = errors.New("input/output error")
+
+func (noSync) Sync() error { return errNoSync }
+
+// TestCheckpointIsNotAheadOfTheStore: a place is saved when what it counts is durable.
+func TestCheckpointIsNotAheadOfTheStore(t *testing.T) {
+	s := newShelf(t)
+	v := s.open(FileOptions{})
+	s.add(3)
+	if err := v.show(s.log.Reader(v.next)); err != nil {
+		t.Fatal(err)
+	}
+	v.src = noSync{s.log}
+	before := v.cps.checkpoint
+	if err := v.checkpoint(); !errors.Is(err, errNoSync) || v.cps.checkpoint != before {
+		t.Errorf("checkpoint = %v, %+v", err, v.cps.checkpoint)
+	}
+	v.src = s.log
+	if err := v.checkpoint(); err != nil || v.cps.Arrival != 4 {
+		t.Errorf("checkpoint = %v, %+v", err, v.cps.checkpoint)
+	}
+}
+
+// TestFreeFloor: what is free is the store's first: old files go, then the file waits.
+func TestFreeFloor(t *testing.T) {
+	s := newShelf(t)
+	v := s.open(FileOptions{RotateBytes: 1})
+	r := s.log.Reader(v.next)
+	s.add(1)
+	s.show(v, r)
+	if n := len(v.left()); n != 1 {
+		t.Fatalf("%d files were left, want 1", n)
+	}
+	v.o.FreeFloor = 2 // of a file system whose half could never be free
+	s.show(v, r)
+	s.add(1)
+	s.show(v, r)
+	state, err := v.State()
+	if len(v.left()) != 0 || !strings.HasPrefix(state, "paused: ") || err != nil || v.next != 2 {
+		t.Errorf("%d files left, %q, %v, next %d", len(v.left()), state, err, v.next)
+	}
+	v.o.FreeFloor = 1e-9
+	s.show(v, r)
+	s.show(v, r)
+	if state, _ := v.State(); state != "ok" || v.next != 3 {
+		t.Errorf("with room again %q, next %d", state, v.next)
+	}
+}
+
+func TestRotateEvery(t *testing.T) {
+	s := newShelf(t)
+	v := s.open(FileOptions{RotateEvery: time.Hour})
+	r := s.log.Reader(v.next)
+	s.add(1)
+	s.show(v, r)
+	if n := len(v.left()); n != 0 {
+		t.Fatalf("%d files were left at once", n)
+	}
+	v.began = v.began.Add(-time.Hour)
+	s.show(v, r)
+	if n := len(v.left()); n != 1 || time.Since(v.began) > time.Minute {
+		t.Errorf("after an hour %d files were left; the new one began %v ago", n, time.Since(v.began))
+	}
+}
+
+// TestFileThatCantBeMade: the store goes on, and so does the file when it can.
+func TestFileThatCantBeMade(t *testing.T) {
+	s := newShelf(t)
+	v := s.open(FileOptions{})
+	r := s.log.Reader(v.next)
+	s.add(2)
+	s.show(v, r)
+	if err := errors.Join(os.Remove(v.o.Path), os.Mkdir(v.o.Path, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	s.want = nil // what it had is gone with it
+	s.add(2)
+	s.show(v, r)
+	if state, err := v.State(); !strings.HasPrefix(state, "paused: ") || err != nil {
+		t.Errorf("State = %q, %v", state, err)
+	}
+	if err := os.Remove(v.o.Path); err != nil {
+		t.Fatal(err)
+	}
+	s.show(v, r)
+	s.add(2)
+	s.show(v, r)
+	if state, err := v.State(); state != "ok" || err != nil {
+		t.Errorf("State = %q, %v", state, err)
+	}
+	if got := s.shown(v); !bytes.HasSuffix(s.want, got) || bytes.Count(got, newline) < 2 {
+		t.Errorf("%q is shown, want the end of %q", got, s.want)
+	}
+}
+
+// TestLongFormat: a template of any length has its place in a checkpoint, and another of the
+// same length is another.
+func TestLongFormat(t *testing.T) {
+	s := newShelf(t)
+	s.add(1)
+	for n, end := range []string{"a", "b", "b"} {
+		f, err := ParseFormat("template={{.Body}}"+strings.Repeat("\t", 5000)+end, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := s.open(FileOptions{Format: f})
+		if err := errors.Join(v.show(s.log.Reader(v.next)), v.checkpoint()); err != nil {
+			t.Fatal(err)
+		}
+		if want := min(n, 1); len(v.left()) != want {
+			t.Errorf("with format %d %d files were left, want %d", n, len(v.left()), want)
+		}
+		s.add(1)
+		if err := errors.Join(v.show(s.log.Reader(v.next)), v.checkpoint(), v.Close()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"text/template"
@@ -84,6 +85,16 @@ func (f *Format) String() string {
 		return f.name
 	}
 	return f.name + " " + f.clock.tz.String()
+}
+
+// mark is String, or a hash of one that has no room in a checkpoint.
+func (f *Format) mark() string {
+	const most = 100
+	s := f.String()
+	if len(s) <= most {
+		return s
+	}
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(s)))
 }
 
 // Append appends the line of a record. What is no record is shown as malformed, with
