@@ -38,6 +38,11 @@ func TestPack(t *testing.T) {
 	if err := os.Symlink("main.go", filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
+	if os.Geteuid() == 0 { // as who has a clone of another's is
+		if err := os.Chown(filepath.Join(dir, "main.go"), 1000, 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var b bytes.Buffer
 	if err := Pack(&b, dir, "Dockerfile"); err != nil {
 		t.Fatal(err)

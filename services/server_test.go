@@ -259,9 +259,12 @@ func TestServerFromHandler(t *testing.T) {
 		_, _ = io.WriteString(w, "hello, "+r.PathValue("name"))
 	})
 	o := options(t)
+	o.Recorder.Skip = func(r *http.Request) bool { return r.URL.Path == "/hello/nobody" }
 	srv, stop := start(t, services.FromHandler("plain", mux), o)
-	if got := get(t, srv, "/hello/you"); got != "hello, you" {
-		t.Errorf("GET /hello/you = %q", got)
+	for _, name := range []string{"you", "nobody"} {
+		if got := get(t, srv, "/hello/"+name); got != "hello, "+name {
+			t.Errorf("GET /hello/%s = %q", name, got)
+		}
 	}
 	if got := get(t, srv, "/livez"); got != "ok\n" {
 		t.Errorf("GET /livez = %q", got)
@@ -272,8 +275,10 @@ func TestServerFromHandler(t *testing.T) {
 	if n := journaled(t, o.Publisher.Dir, `"subject":"/hello/{name}"`); n != 1 {
 		t.Errorf("the journal has the pattern %d times, want once", n)
 	}
-	if n := journaled(t, o.Publisher.Dir, "livez"); n != 0 {
-		t.Errorf("the journal has health %d times, want never", n)
+	for _, never := range []string{"livez", "nobody"} {
+		if n := journaled(t, o.Publisher.Dir, never); n != 0 {
+			t.Errorf("the journal has %s %d times, want never", never, n)
+		}
 	}
 }
 

@@ -49,6 +49,7 @@ func routes(r *services.Router) {
 	}, func(c *gin.Context) { c.String(http.StatusOK, "declared %s", c.Query("q")) })
 	r.POST("/panic/before", func(c *gin.Context) {
 		c.Header("Cache-Control", "max-age=3600")
+		c.Header("Etag", `"of what did not come"`)
 		c.Header("Content-Length", "5")
 		c.Status(http.StatusCreated)
 		panic(errSecret)
@@ -81,7 +82,7 @@ func TestAnswers(t *testing.T) {
 		body           string // a part of it
 		header         http.Header
 	}{
-		"gin route":                     {"GET", "/hello/you", 200, "hello, you", nil},
+		"gin route":                     {"GET", "/hello/you", 200, "hello, you", http.Header{"X-Content-Type-Options": {"nosniff"}}},
 		"gin route, closing slash":      {"GET", "/hello/you/", 404, "no route /hello/you/", nil},
 		"gin route, another method":     {"PUT", "/hello/you", 405, "PUT is not a method", http.Header{"Allow": {"GET"}}},
 		"typed route":                   {"GET", "/things/7?color=red", 200, `{"id":7,"color":"red"}` + "\n", nil},
@@ -96,7 +97,7 @@ func TestAnswers(t *testing.T) {
 		"declared route, without slash": {"GET", "/declared?q=1", 200, "declared 1", nil},
 		"panic before the header": {
 			"POST", "/panic/before", 500, "the reason is in its log",
-			http.Header{"Cache-Control": {"no-store"}, "Content-Length": nil},
+			http.Header{"Cache-Control": {"no-store"}, "Content-Length": nil, "Etag": nil},
 		},
 		"unknown path":         {"GET", "/nothing", 404, "no route /nothing", nil},
 		"live":                 {"GET", "/livez", 200, "ok\n", http.Header{"Content-Type": {"text/plain; charset=utf-8"}}},
@@ -123,6 +124,23 @@ func TestAnswers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestClientIsWhoConnects: what a client says of itself in a header is believed by nobody but
+// the recorder, which knows whom to trust.
+func TestClientIsWhoConnects(t *testing.T) {
+	h, err := services.New("test", func(r *services.Router) {
+		r.GET("/ip", func(c *gin.Context) { c.String(http.StatusOK, c.ClientIP()) })
+	}).Handler(services.HandlerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := httptest.NewRequest(http.MethodGet, "/ip", nil)
+	req.Header.Set("X-Forwarded-For", "203.0.113.9")
+	w := httptest.NewRecorder()
+	if h.ServeHTTP(w, req); w.Body.String() != "192.0.2.1" { // httptest's
+		t.Errorf("the client is %s", w.Body)
 	}
 }
 

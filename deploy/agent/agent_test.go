@@ -375,6 +375,36 @@ func TestNoEngine(t *testing.T) {
 	}
 }
 
+// TestSeats: so many wait for a change and no more, and who has been answered makes room.
+func TestSeats(t *testing.T) {
+	a := New(Options{Wait: time.Hour})
+	a.synced = true
+	for round := range 2 {
+		now, _, _ := a.list()
+		ask := func() *httptest.ResponseRecorder {
+			w := httptest.NewRecorder()
+			a.ServeHTTP(w, httptest.NewRequest(http.MethodGet, containers.Path+"?after="+now.Version, nil))
+			return w
+		}
+		var waiting sync.WaitGroup
+		for range maxWaiting {
+			waiting.Go(func() {
+				if w := ask(); w.Code != http.StatusOK {
+					t.Errorf("round %d: who waited got %d %s", round, w.Code, w.Body)
+				}
+			})
+		}
+		testenv.Wait(t, "all who wait", patience, func() bool { return len(a.seats) == maxWaiting })
+		if w := ask(); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+			t.Errorf("round %d: one too many got %d %s", round, w.Code, w.Body)
+		}
+		a.mu.Lock()
+		a.publish()
+		a.mu.Unlock()
+		waiting.Wait()
+	}
+}
+
 func TestSignalNumber(t *testing.T) {
 	for name, want := range map[string]string{
 		"": "15", "SIGTERM": "15", "TERM": "15", "SIGQUIT": "3", "sigint": "2", "9": "9", "SIGRTMIN+3": "37", "SIGNONE": "15", "WINCH": "28",

@@ -87,6 +87,7 @@ func TestGuards(t *testing.T) {
 		"other port":                   {path: "/metrics", host: "localhost:5001", fields: []string{"Origin: http://localhost:8000"}, want: 403},
 		"hidden origin":                {path: "/metrics", host: "localhost:5001", fields: []string{"Origin: null"}, want: 403},
 		"image of another site":        {path: "/metrics", host: "localhost:5001", fields: []string{"Sec-Fetch-Site: cross-site"}, want: 403},
+		"page of the same site":        {path: "/metrics", host: "localhost:5001", fields: []string{"Sec-Fetch-Site: same-site"}, want: 403},
 		"typed in":                     {path: "/metrics", host: "localhost:5001", fields: []string{"Sec-Fetch-Site: none"}, want: 200},
 		"private: address":             {o: admin.Options{Private: true}, path: "/metrics", host: "10.0.0.7:5001", want: 200},
 		"private: address of IPv6":     {o: admin.Options{Private: true}, path: "/metrics", host: "[fd00::7]:5001", want: 200},

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -88,12 +90,20 @@ func TestClientReachesEveryAddress(t *testing.T) {
 	}
 }
 
-// TestClientAsksNoProxy: a proxy would see the token.
+// TestClientAsksNoProxy: a proxy would see the token. It asks in a process of its own, since
+// net/http reads these variables once.
 func TestClientAsksNoProxy(t *testing.T) {
-	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the proxy was asked") }))
-	defer proxy.Close()
-	t.Setenv("HTTP_PROXY", proxy.URL)
-	t.Setenv("http_proxy", proxy.URL)
+	const child = "EARSHOT_TEST_PROXIED"
+	if os.Getenv(child) == "" {
+		proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the proxy was asked") }))
+		defer proxy.Close()
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestClientAsksNoProxy$")
+		cmd.Env = append(os.Environ(), child+"=1", "HTTP_PROXY="+proxy.URL, "http_proxy="+proxy.URL, "NO_PROXY=", "no_proxy=")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		return
+	}
 	client := admin.Client{Addr: "192.0.2.1.invalid:1", Token: "0123456789abcdef"}
 	if _, err := client.Do(t.Context(), http.MethodGet, "/livez"); err == nil {
 		t.Error("a host that is not there answered")

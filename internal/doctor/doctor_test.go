@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -160,6 +161,17 @@ func TestFolder(t *testing.T) {
 	}
 	if f := Disk("/proc"); runtime.GOOS == "linux" && f.Status != Fails {
 		t.Errorf("Disk of /proc: %+v", f)
+	}
+}
+
+func TestFullDisk(t *testing.T) {
+	d := testenv.NewDisk(t, "tmpfs", 40)
+	if f := Disk(d.Path); f.Status != OK {
+		t.Errorf("an empty disk: %+v", f)
+	}
+	d.Fill(1 << 20)
+	if f := Disk(d.Path); f.Status != Fails || !strings.Contains(f.Found, "less than a twentieth") || f.Fix == "" {
+		t.Errorf("1 of 40 MiB free: %+v", f)
 	}
 }
 

@@ -142,6 +142,44 @@ func TestRouterTellsThatAPeerIsGone(t *testing.T) {
 	}
 }
 
+// TestDealerWaitsForItsPeer: nothing is queued for a peer that is not there.
+func TestDealerWaitsForItsPeer(t *testing.T) {
+	c := newContext(t)
+	dealer := must(t)(c.Dealer(Options{}))
+	if err := dealer.Connect("tcp://127.0.0.1:1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := dealer.Send([]byte("HELLO"), []byte("{}")); !errors.Is(err, ErrAgain) {
+		t.Errorf("Send to nobody = %v, want ErrAgain", err)
+	}
+}
+
+// TestCloseDoesNotWait for a peer that takes nothing: what it did not get is fetched.
+func TestCloseDoesNotWait(t *testing.T) {
+	began := time.Now()
+	t.Run("", func(t *testing.T) {
+		c := newContext(t)
+		router := must(t)(c.Router("tcp://127.0.0.1:0", Options{RecvHWM: 1}))
+		dealer := must(t)(c.Dealer(Options{SendHWM: -1}))
+		if err := dealer.Connect(router.Endpoint()); err != nil {
+			t.Fatal(err)
+		}
+		testenv.Wait(t, "connection", testenv.Patience, func() bool { return dealer.Send([]byte("HELLO"), []byte("{}")) == nil })
+		for range 2000 {
+			if err := dealer.Send([]byte("DATA"), make([]byte, 64<<10)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := router.s.Unbind(router.Endpoint()); err != nil {
+			t.Fatal(err)
+		}
+		began = time.Now()
+	})
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the end took %v", took)
+	}
+}
+
 func TestBusyPort(t *testing.T) {
 	c := newContext(t)
 	a := must(t)(c.XPub("tcp://127.0.0.1:0", Options{}))

@@ -188,13 +188,22 @@ func TestLogReplaced(t *testing.T) {
 }
 
 // TestLogShared counts to a bound with many goroutines on three openings of one file, as
-// three processes have it: each number is given once.
+// three processes have it, and on one in memory: each number is given once.
 func TestLogShared(t *testing.T) {
 	dir := t.TempDir()
-	const most, each = 60, 8
+	countTogether(t, open(t, dir), open(t, dir), open(t, dir))
+	countTogether(t, open(t, ""))
+	if all := open(t, dir).list(t); len(all) != mostNumbers {
+		t.Errorf("opened anew it has %v", all)
+	}
+}
+
+const mostNumbers = 60
+
+func countTogether(t *testing.T, logs ...*counted) {
+	const most, each = mostNumbers, 8
 	errEnough := errors.New("enough")
 	var wg sync.WaitGroup
-	logs := []*counted{open(t, dir), open(t, dir), open(t, dir)}
 	for _, c := range logs {
 		for range each {
 			wg.Go(func() {
@@ -222,7 +231,7 @@ func TestLogShared(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	for _, c := range append(logs, open(t, dir)) {
+	for _, c := range logs {
 		all := c.list(t)
 		if len(all) != most || all[0] != 0 || all[most-1] != most-1 || !slices.IsSorted(all) {
 			t.Errorf("it has %v, want 0 to %d, each once", all, most-1)

@@ -2,7 +2,6 @@ package merchants_test
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -53,16 +52,10 @@ func TestMerchant(t *testing.T) {
 
 func TestRefuse(t *testing.T) {
 	s := shoptest.Start(t, merchants.New(), "")
-	for name, c := range map[string]struct {
-		target string
-		status int
-		detail string
-	}{
+	s.RefuseAll(t, map[string]shoptest.Refusal{
 		"unknown":        {"/merchants/nordlich", 404, `did you mean \"nordlicht\"?`},
 		"no country":     {"/merchants/nordlicht?country=de", 422, "query.country"},
 		"no weight":      {"/merchants/nordlicht?weight=0", 422, "query.weight"},
 		"a weight in kg": {"/merchants/nordlicht?weight=0.17", 422, "query.weight"},
-	} {
-		t.Run(name, func(t *testing.T) { s.Refused(http.MethodGet, c.target, "", c.status, c.detail) })
-	}
+	})
 }

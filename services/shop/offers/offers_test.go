@@ -1,11 +1,9 @@
 package offers
 
 import (
-	"net/http"
 	"testing"
 	"time"
 
-	"github.com/earshot-mq/earshot/services"
 	"github.com/earshot-mq/earshot/services/shop/shoptest"
 )
 
@@ -34,7 +32,7 @@ func TestOffers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := shoptest.Start(t, services.New(Name, func(r *services.Router) { routes(r, func() time.Time { return at }) }), "")
+			s := shoptest.At(t, Name, routes, at)
 			var a answer
 			s.Get("/offers?product="+c.product, &a)
 			if a.Apply != c.want || a.Offers == nil || (len(a.Offers) == 0) != (c.want == "") {
@@ -45,7 +43,8 @@ func TestOffers(t *testing.T) {
 }
 
 func TestRefuse(t *testing.T) {
-	s := shoptest.Start(t, New(), "")
-	s.Refused(http.MethodGet, "/offers?product=A", "", 422, "query.product")
-	s.Refused(http.MethodGet, "/offers?prodct=a", "", 422, "query.prodct")
+	shoptest.Start(t, New(), "").RefuseAll(t, map[string]shoptest.Refusal{
+		"no id":            {"/offers?product=A", 422, "query.product"},
+		"a slip of a name": {"/offers?prodct=a", 422, "query.prodct"},
+	})
 }

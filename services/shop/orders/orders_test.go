@@ -1,7 +1,6 @@
 package orders
 
 import (
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -96,17 +95,11 @@ func TestBought(t *testing.T) {
 
 func TestRefuse(t *testing.T) {
 	s := shoptest.Start(t, New(), "")
-	for name, c := range map[string]struct {
-		query  string
-		status int
-		detail string
-	}{
-		"nobody":                {"", 422, "query.customer"},
-		"an unknown customer":   {"customer=c9999", 404, "there is no such customer"},
-		"no near one is told":   {"customer=c100", 404, `"detail":"there is no such customer"`},
-		"no such order":         {"customer=c1001&after=x", 422, "query.after"},
-		"an order of another's": {"customer=c1001&after=o20251025-01", 422, "query.after"},
-	} {
-		t.Run(name, func(t *testing.T) { s.Refused(http.MethodGet, "/orders?"+c.query, "", c.status, c.detail) })
-	}
+	s.RefuseAll(t, map[string]shoptest.Refusal{
+		"nobody":                {"/orders?", 422, "query.customer"},
+		"an unknown customer":   {"/orders?customer=c9999", 404, "there is no such customer"},
+		"no near one is told":   {"/orders?customer=c100", 404, `"detail":"there is no such customer"`},
+		"no such order":         {"/orders?customer=c1001&after=x", 422, "query.after"},
+		"an order of another's": {"/orders?customer=c1001&after=o20251025-01", 422, "query.after"},
+	})
 }

@@ -3,7 +3,6 @@ package payments_test
 import (
 	"fmt"
 	"math/big"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -90,16 +89,14 @@ func TestInstalments(t *testing.T) {
 
 func TestRefuse(t *testing.T) {
 	s := shoptest.Start(t, payments.New(), "")
-	for name, c := range map[string]struct{ query, detail string }{
-		"no amount":           {"country=DE", "query.amount"},
-		"no country":          {"amount=1", "query.country"},
-		"not an amount":       {"country=DE&amount=1,5", "query.amount"},
-		"negative":            {"country=DE&amount=-1", "query.amount"},
-		"decimals of yen":     {"country=JP&amount=1.5&currency=JPY", "1 decimals; JPY has 0"},
-		"too many decimals":   {"country=DE&amount=1.005", "3 decimals; EUR has 2"},
-		"an unknown currency": {"country=DE&amount=1&currency=DEM", "query.currency"},
-		"too large":           {"country=DE&amount=1000000000000", "query.amount"},
-	} {
-		t.Run(name, func(t *testing.T) { s.Refused(http.MethodGet, "/payments?"+c.query, "", 422, c.detail) })
-	}
+	s.RefuseAll(t, map[string]shoptest.Refusal{
+		"no amount":           {"/payments?country=DE", 422, "query.amount"},
+		"no country":          {"/payments?amount=1", 422, "query.country"},
+		"not an amount":       {"/payments?country=DE&amount=1,5", 422, "query.amount"},
+		"negative":            {"/payments?country=DE&amount=-1", 422, "query.amount"},
+		"decimals of yen":     {"/payments?country=JP&amount=1.5&currency=JPY", 422, "1 decimals; JPY has 0"},
+		"too many decimals":   {"/payments?country=DE&amount=1.005", 422, "3 decimals; EUR has 2"},
+		"an unknown currency": {"/payments?country=DE&amount=1&currency=DEM", 422, "query.currency"},
+		"too large":           {"/payments?country=DE&amount=1000000000000", 422, "query.amount"},
+	})
 }

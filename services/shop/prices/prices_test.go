@@ -4,24 +4,18 @@ import (
 	"fmt"
 	"math/big"
 	"math/rand/v2"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/earshot-mq/earshot/services"
 	"github.com/earshot-mq/earshot/services/shop"
 	"github.com/earshot-mq/earshot/services/shop/shoptest"
 )
 
-func start(t *testing.T, at time.Time) *shoptest.Shop {
-	return shoptest.Start(t, services.New(Name, func(r *services.Router) { routes(r, func() time.Time { return at }) }), "")
-}
-
 var november = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func TestPrice(t *testing.T) {
-	s := start(t, november)
+	s := shoptest.At(t, Name, routes, november)
 	for name, c := range map[string]struct{ target, want string }{
 		"as listed":                {"iphone-16-128", "849.00 EUR each, 849.00 in all, 0.00 saved"},
 		"several":                  {"iphone-16-128?quantity=3", "849.00 EUR each, 2547.00 in all, 0.00 saved"},
@@ -70,7 +64,7 @@ func TestPrice(t *testing.T) {
 // TestRules asks for any product, currency, quantity and offers, and sees what always has
 // to be so.
 func TestRules(t *testing.T) {
-	s := start(t, november)
+	s := shoptest.At(t, Name, routes, november)
 	r := rand.New(rand.NewPCG(20261123, 2))
 	all, deals, fx := shop.Parse[[]price](pricesFile), shop.Parse[[]deal](dealsFile), shop.Parse[rates](ratesFile)
 	saved := 0
@@ -158,12 +152,8 @@ func TestNeverBelowZero(t *testing.T) {
 }
 
 func TestRefuse(t *testing.T) {
-	s := start(t, november)
-	for name, c := range map[string]struct {
-		target string
-		status int
-		detail string
-	}{
+	s := shoptest.At(t, Name, routes, november)
+	s.RefuseAll(t, map[string]shoptest.Refusal{
 		"unknown":             {"/prices/iphone-16-182", 404, `did you mean \"iphone-16-128\"?`},
 		"an unknown currency": {"/prices/iphone-16-128?currency=DEM", 422, "query.currency"},
 		"none of it":          {"/prices/iphone-16-128?quantity=0", 422, "query.quantity"},
@@ -171,7 +161,5 @@ func TestRefuse(t *testing.T) {
 		"no offer's id":       {"/prices/iphone-16-128?offer=A", 422, "query.offer"},
 		"too many offers":     {"/prices/iphone-16-128?offer=" + strings.Repeat("a,", 20) + "a", 422, "query.offer"},
 		"a slip of a name":    {"/prices/iphone-16-128?curency=USD", 422, "query.curency"},
-	} {
-		t.Run(name, func(t *testing.T) { s.Refused(http.MethodGet, c.target, "", c.status, c.detail) })
-	}
+	})
 }

@@ -78,11 +78,7 @@ func TestList(t *testing.T) {
 
 func TestRefuse(t *testing.T) {
 	s := shoptest.Start(t, products.New(), "")
-	for name, c := range map[string]struct {
-		target string
-		status int
-		detail string
-	}{
+	s.RefuseAll(t, map[string]shoptest.Refusal{
 		"unknown, but near":    {"/products/iphon-16-128", 404, `did you mean \"iphone-16-128\"?`},
 		"unknown":              {"/products/x", 404, `unknown product \"x\"`},
 		"no id":                {"/products/Ä", 422, "path.id"},
@@ -92,7 +88,5 @@ func TestRefuse(t *testing.T) {
 		"after what is not":    {"/products?after=x", 422, "query.after"},
 		"after what is hidden": {"/products?category=audio&after=iphone-16-128", 422, "query.after"},
 		"a slip of a name":     {"/products?categroy=audio", 422, "query.categroy"},
-	} {
-		t.Run(name, func(t *testing.T) { s.Refused(http.MethodGet, c.target, "", c.status, c.detail) })
-	}
+	})
 }

@@ -114,12 +114,10 @@ func TestRecommend(t *testing.T) {
 	if a := s.Ask(http.MethodGet, "/recommendations?product=nothing&exclude=", ""); a.Body != `{"product":"nothing","recommendations":[]}`+"\n" {
 		t.Errorf("for what nobody bought there are %d %s", a.Status, a.Body)
 	}
-	for target, location := range map[string]string{
-		"/recommendations":                      "query.product",
-		"/recommendations?product=a&limit=51":   "query.limit",
-		"/recommendations?product=a&exclude=A":  "query.exclude",
-		"/recommendations?product=a&excluded=b": "query.excluded",
-	} {
-		s.Refused(http.MethodGet, target, "", 422, location)
-	}
+	s.RefuseAll(t, map[string]shoptest.Refusal{
+		"of nothing":       {"/recommendations", 422, "query.product"},
+		"too many":         {"/recommendations?product=a&limit=51", 422, "query.limit"},
+		"no id":            {"/recommendations?product=a&exclude=A", 422, "query.exclude"},
+		"a slip of a name": {"/recommendations?product=a&excluded=b", 422, "query.excluded"},
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/earshot-mq/earshot/services"
 	"github.com/earshot-mq/earshot/services/shop"
@@ -31,6 +32,12 @@ func Start(t testing.TB, s *services.Service, data string) *Shop {
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
 	return &Shop{t, srv}
+}
+
+// At starts a service whose routes are told what time it is: always this one.
+func At(t testing.TB, name string, routes func(*services.Router, func() time.Time), at time.Time) *Shop {
+	t.Helper()
+	return Start(t, services.New(name, func(r *services.Router) { routes(r, func() time.Time { return at }) }), "")
 }
 
 // Answer is an answer.
@@ -102,5 +109,25 @@ func (s *Shop) Refused(method, target, body string, status int, detail string, h
 	}
 	if kind := a.Header.Get("Content-Type"); kind != "application/problem+json" {
 		s.t.Errorf("%s %s: Content-Type = %q, want a problem document", method, target, kind)
+	}
+}
+
+// Refusal is a GET that is refused.
+type Refusal = struct {
+	Target string
+	Status int
+	Detail string // in the problem document
+}
+
+// RefuseAll sees that each is, by its name.
+func (s *Shop) RefuseAll(t *testing.T, all map[string]Refusal) {
+	t.Helper()
+	for name, r := range all {
+		t.Run(name, func(t *testing.T) {
+			t.Helper()
+			s := *s
+			s.t = t
+			s.Refused(http.MethodGet, r.Target, "", r.Status, r.Detail)
+		})
 	}
 }
