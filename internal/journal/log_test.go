@@ -498,11 +498,39 @@ func TestRetain(t *testing.T) {
 	}
 }
 
+// TestRetainKeepsWhatIsCommittedAWhile, for who comes back with a copy of its store, up to a
+// tenth of the bound.
+func TestRetainKeepsWhatIsCommittedAWhile(t *testing.T) {
+	l := open(t, t.TempDir(), Options{SegmentBytes: 1 << 10})
+	for i := range 100 {
+		appendAll(t, l, batch(runA, uint64(i+1), 1))
+	}
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	all := l.Bytes()
+	for _, c := range []struct {
+		max  int64
+		want func(int64) bool
+	}{
+		{20 * all, func(n int64) bool { return n == all }},
+		{5 * all, func(n int64) bool { return n <= all/2 && n > all/4 }},
+	} {
+		dropped, err := l.Retain(Retention{MaxBytes: c.max, KeepFor: time.Hour, Committed: func(record.Run) (uint64, bool) { return 101, true }})
+		if err != nil || !c.want(l.Bytes()) {
+			t.Errorf("of %d bytes, with a bound of %d, %d are kept (%v, dropped %v)", all, c.max, l.Bytes(), err, dropped)
+		}
+	}
+}
+
 func TestOldestOpeningIsForgottenWhenDropped(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir, Options{SegmentBytes: 1 << 10})
 	for i := range 30 {
 		appendAll(t, l, batch(runA, uint64(i+1), 1))
+	}
+	if l.End(runA, 5); mustCursor(t, l, runA).Given != 30 {
+		t.Errorf("%+v: less was given than there is", mustCursor(t, l, runA))
 	}
 	l.End(runA, 31)
 	for i := range 30 {

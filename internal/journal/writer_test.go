@@ -341,6 +341,43 @@ func TestRunInNoFileIsKnown(t *testing.T) {
 	}
 }
 
+// TestSyncAlways: an append returns when what it wrote is durable; otherwise the interval
+// says when it is.
+func TestSyncAlways(t *testing.T) {
+	for policy, want := range map[SyncPolicy]bool{SyncAlways: true, SyncInterval: false} {
+		r := start(t, t.TempDir(), WriterOptions{Sync: policy, SyncEvery: time.Hour})
+		for range 3 {
+			if _, err := r.Stream("downcase").Append(tail); err != nil {
+				t.Fatal(err)
+			}
+			r.log.mu.RLock()
+			if got := r.log.cur.synced == r.log.cur.Size; got != want {
+				t.Errorf("with policy %d an append that has returned is durable: %v, want %v", policy, got, want)
+			}
+			r.log.mu.RUnlock()
+		}
+	}
+}
+
+// TestLastOnlyGrows: counting beside a write that hangs may come behind a later count.
+func TestLastOnlyGrows(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "last")
+	l, err := openLast(path, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	for _, n := range []uint64{5, 9, 7} {
+		if err := l.set(0, runA, "downcase", n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, _, err := readLast(path)
+	if err != nil || len(all) != 1 || all[0] != (given{runA, "downcase", 9}) {
+		t.Errorf("it says %+v, %v, want 9", all, err)
+	}
+}
+
 func TestHungWriteLetsTheAnswersGo(t *testing.T) {
 	dir := t.TempDir()
 	r := start(t, dir, WriterOptions{Wait: 50 * time.Millisecond})
@@ -459,6 +496,12 @@ func TestCommits(t *testing.T) {
 	}
 	if n, _ := c.Committed(runA, "s1"); n != 101 {
 		t.Errorf("s1 committed %d, want the end 101", n)
+	}
+	if n, ok := c.Committed(runA, "s1", "never heard"); n != 101 || !ok {
+		t.Errorf("one that counts is here: %d %v, want what it has", n, ok)
+	}
+	if n, ok := c.Committed(runA, "never heard"); n != 0 || !ok {
+		t.Errorf("a store that is required and never came has %d %v, want nothing", n, ok)
 	}
 	if n, ok := c.Committed(runB); n != 0 || !ok {
 		t.Errorf("a run that nobody committed: %d %v", n, ok)

@@ -4,12 +4,14 @@ import (
 	"net/netip"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/config"
 	"github.com/earshot-mq/earshot/internal/journal"
 	"github.com/earshot-mq/earshot/publisher"
+	"github.com/earshot-mq/earshot/publisher/record"
 )
 
 func load(t *testing.T, environ ...string) *config.Values {
@@ -76,7 +78,20 @@ func TestWords(t *testing.T) {
 	}
 }
 
+// TestRedactor: each kind of rule is the redactor's.
 func TestRedactor(t *testing.T) {
+	rd, err := Redactor(load(t, "EARSHOT_REDACT_QUERY=pin", "EARSHOT_REDACT_JSON=$.name", "EARSHOT_REDACT_PATTERN=x[0-9]+"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := record.Record{HTTP: record.HTTP{Query: "pin=1234&a=x42", MediaType: "application/json", BodyKind: record.BodyJSON, Body: []byte(`{"name":"Anna"}`)}}
+	rd.Redact(&r)
+	for _, secret := range []string{"1234", "x42", "Anna"} {
+		if strings.Contains(r.HTTP.Query+string(r.HTTP.Body), secret) {
+			t.Errorf("%s is left in %q, %s", secret, r.HTTP.Query, r.HTTP.Body)
+		}
+	}
+
 	if _, err := Recorder(load(t, "EARSHOT_REDACT_JSON=$[")); err == nil {
 		t.Error("a wrong path is no error")
 	}
