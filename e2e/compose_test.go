@@ -277,18 +277,10 @@ func (a *answers) pages(base string, stop <-chan struct{}) (wait func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		client := &http.Client{Timeout: 10 * time.Second}
-		for n := 0; ; n++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
+		a.loop(&http.Client{Timeout: 10 * time.Second}, stop, func(n int) string {
 			view := []string{"web", "mobile", "api"}[n%3]
-			if !a.get(client, fmt.Sprintf("%s/%s/v1/products/iphone-16-128?customer=c1001&n=%d", base, view, n)) {
-				time.Sleep(20 * time.Millisecond) // it is down
-			}
-		}
+			return fmt.Sprintf("%s/%s/v1/products/iphone-16-128?customer=c1001&n=%d", base, view, n)
+		})
 	}()
 	return func() { <-done }
 }

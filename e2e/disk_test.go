@@ -84,8 +84,16 @@ func (a *answers) more(t *testing.T, n int) {
 	testenv.Wait(t, "further answers", 60*time.Second, func() bool { return a.count() >= before+n })
 }
 
-// disks are the kinds of file system that are filled.
-var disks = []string{"tmpfs", "ext4"}
+// onDisks has a small file system of each kind, and a pair, for a test to put one of them on.
+func onDisks(t *testing.T, test func(t *testing.T, d *testenv.Disk, service, sub *instance)) {
+	for _, kind := range []string{"tmpfs", "ext4"} {
+		t.Run(kind, func(t *testing.T) {
+			d := testenv.NewDisk(t, kind, 32)
+			service, sub := newPair(t)
+			test(t, d, service, sub)
+		})
+	}
+}
 
 // heard is the last HEAD of an instance's record feed.
 func (i *instance) heard() (last func() string) {
@@ -136,38 +144,34 @@ func (i *instance) committed() (n uint64) {
 // TestFullDiskOfAPublisher fills the file system of a journal under load: answers go on,
 // it says so, it recovers by itself, and nothing is missing.
 func TestFullDiskOfAPublisher(t *testing.T) {
-	for _, kind := range disks {
-		t.Run(kind, func(t *testing.T) {
-			d := testenv.NewDisk(t, kind, 32)
-			service, sub := newPair(t)
-			service.on(filepath.Join(d.Path, "data"))
-			service.start()
-			sub.start()
-			head := service.heard()
-			stop := make(chan struct{})
-			a := load(service.http, 4, stop)
-			a.more(t, 300)
-			d.Fill(0)
-			testenv.Wait(t, "state degraded", 60*time.Second, func() bool { return service.metric("earshot_journal_degraded") == 1 })
-			if _, says := service.ready(); !strings.Contains(says, "degraded: the journal can't be written") {
-				t.Errorf("readyz does not say that the journal is degraded: %s", says)
-			}
-			testenv.Wait(t, "a HEAD that says degraded", 10*time.Second, func() bool { return head() == feed.StateDegraded })
-			a.more(t, 300)
-			d.Free()
-			testenv.Wait(t, "a journal that is written again", 30*time.Second, func() bool { return service.metric("earshot_journal_degraded") == 0 })
-			testenv.Wait(t, "a HEAD that says live", 10*time.Second, func() bool { return head() == feed.StateLive })
-			a.more(t, 300)
-			close(stop)
-			a.wait()
-			if a.cut > 0 || service.metric("earshot_journal_lost_records_total") != 0 {
-				t.Errorf("%d requests failed, %v records fell out of the memory", a.cut, service.metric("earshot_journal_lost_records_total"))
-			}
-			service.stop()
-			sub.stop()
-			oracle(t, a, filepath.Join(sub.data, "store"), filepath.Join(sub.data, "logs"))
-		})
-	}
+	onDisks(t, func(t *testing.T, d *testenv.Disk, service, sub *instance) {
+		service.on(filepath.Join(d.Path, "data"))
+		service.start()
+		sub.start()
+		head := service.heard()
+		stop := make(chan struct{})
+		a := load(service.http, 4, stop)
+		a.more(t, 300)
+		d.Fill(0)
+		testenv.Wait(t, "state degraded", 60*time.Second, func() bool { return service.metric("earshot_journal_degraded") == 1 })
+		if _, says := service.ready(); !strings.Contains(says, "degraded: the journal can't be written") {
+			t.Errorf("readyz does not say that the journal is degraded: %s", says)
+		}
+		testenv.Wait(t, "a HEAD that says degraded", 10*time.Second, func() bool { return head() == feed.StateDegraded })
+		a.more(t, 300)
+		d.Free()
+		testenv.Wait(t, "a journal that is written again", 30*time.Second, func() bool { return service.metric("earshot_journal_degraded") == 0 })
+		testenv.Wait(t, "a HEAD that says live", 10*time.Second, func() bool { return head() == feed.StateLive })
+		a.more(t, 300)
+		close(stop)
+		a.wait()
+		if a.cut > 0 || service.metric("earshot_journal_lost_records_total") != 0 {
+			t.Errorf("%d requests failed, %v records fell out of the memory", a.cut, service.metric("earshot_journal_lost_records_total"))
+		}
+		service.stop()
+		sub.stop()
+		oracle(t, a, filepath.Join(sub.data, "store"), filepath.Join(sub.data, "logs"))
+	})
 }
 
 // TestFullDiskPastTheMemory lets a service with a full disk answer more than its memory
@@ -235,10 +239,8 @@ func (a *answers) declared(t *testing.T, sub *instance, lost uint64, unanswered 
 // listens to: what was in its memory is gone, and declared, to the record.
 func TestKilledWithAFullDisk(t *testing.T) {
 	for name, first := range map[string]bool{"after good records": false, "from the first record on": true} {
-		for _, kind := range disks {
-			t.Run(kind+" "+name, func(t *testing.T) {
-				d := testenv.NewDisk(t, kind, 32)
-				service, sub := newPair(t)
+		t.Run(name, func(t *testing.T) {
+			onDisks(t, func(t *testing.T, d *testenv.Disk, service, sub *instance) {
 				service.on(filepath.Join(d.Path, "data"))
 				service.start()
 				if first {
@@ -267,7 +269,7 @@ func TestKilledWithAFullDisk(t *testing.T) {
 				sub.stop()
 				a.declared(t, sub, 0, 4)
 			})
-		}
+		})
 	}
 }
 
@@ -282,48 +284,44 @@ func (i *instance) hello(a *answers, n int) {
 // commits nothing, the publisher keeps everything, and when there is room again it has
 // all of it.
 func TestFullDiskOfASubscriber(t *testing.T) {
-	for _, kind := range disks {
-		t.Run(kind, func(t *testing.T) {
-			d := testenv.NewDisk(t, kind, 32)
-			service, sub := newPair(t)
-			sub.on(filepath.Join(d.Path, "data"))
-			service.start()
-			sub.start()
-			stop := make(chan struct{})
-			a := load(service.http, 4, stop)
-			a.more(t, 300)
-			testenv.Wait(t, "a commit", 30*time.Second, func() bool { return service.committed() > 0 })
-			d.Fill(0)
-			testenv.Wait(t, "state full", 60*time.Second, func() bool { return sub.metric("earshot_store_full") == 1 })
-			if ok, says := sub.ready(); ok || !strings.Contains(says, "the store can't be written") {
-				t.Errorf("readyz of a full store: %v, %s", ok, says)
+	onDisks(t, func(t *testing.T, d *testenv.Disk, service, sub *instance) {
+		sub.on(filepath.Join(d.Path, "data"))
+		service.start()
+		sub.start()
+		stop := make(chan struct{})
+		a := load(service.http, 4, stop)
+		a.more(t, 300)
+		testenv.Wait(t, "a commit", 30*time.Second, func() bool { return service.committed() > 0 })
+		d.Fill(0)
+		testenv.Wait(t, "state full", 60*time.Second, func() bool { return sub.metric("earshot_store_full") == 1 })
+		if ok, says := sub.ready(); ok || !strings.Contains(says, "the store can't be written") {
+			t.Errorf("readyz of a full store: %v, %s", ok, says)
+		}
+		stored := sub.metric("earshot_store_records_total")
+		testenv.Wait(t, "a commit of what is stored", 30*time.Second, func() bool { return float64(service.committed()) == stored })
+		a.more(t, 300)
+		if n := float64(service.committed()); n != stored || sub.metric("earshot_store_records_total") != stored {
+			t.Errorf("%v records stored, then %v, %v committed: a full store went on", stored, sub.metric("earshot_store_records_total"), n)
+		}
+		_ = sub.signal(syscall.SIGKILL)
+		sub.output = start(t, exec.Command(binary, sub.args...)) // with no byte free
+		testenv.Wait(t, "an answer of the one that was restarted", 30*time.Second, func() bool {
+			resp, err := http.Get("http://" + sub.admin + "/readyz")
+			if err == nil {
+				resp.Body.Close()
 			}
-			stored := sub.metric("earshot_store_records_total")
-			testenv.Wait(t, "a commit of what is stored", 30*time.Second, func() bool { return float64(service.committed()) == stored })
-			a.more(t, 300)
-			if n := float64(service.committed()); n != stored || sub.metric("earshot_store_records_total") != stored {
-				t.Errorf("%v records stored, then %v, %v committed: a full store went on", stored, sub.metric("earshot_store_records_total"), n)
-			}
-			_ = sub.signal(syscall.SIGKILL)
-			sub.output = start(t, exec.Command(binary, sub.args...)) // with no byte free
-			testenv.Wait(t, "an answer of the one that was restarted", 30*time.Second, func() bool {
-				resp, err := http.Get("http://" + sub.admin + "/readyz")
-				if err == nil {
-					resp.Body.Close()
-				}
-				return err == nil
-			})
-			a.more(t, 300)
-			d.Free()
-			testenv.Wait(t, "a store that is written again", 30*time.Second, func() bool { ok, _ := sub.ready(); return ok })
-			a.more(t, 300)
-			close(stop)
-			a.wait()
-			service.stop()
-			sub.stop()
-			oracle(t, a, filepath.Join(sub.data, "store"), filepath.Join(sub.data, "logs"))
+			return err == nil
 		})
-	}
+		a.more(t, 300)
+		d.Free()
+		testenv.Wait(t, "a store that is written again", 30*time.Second, func() bool { ok, _ := sub.ready(); return ok })
+		a.more(t, 300)
+		close(stop)
+		a.wait()
+		service.stop()
+		sub.stop()
+		oracle(t, a, filepath.Join(sub.data, "store"), filepath.Join(sub.data, "logs"))
+	})
 }
 
 // TestLogFileStopsBeforeTheStore leaves less free than the log file may use: it stops, the
@@ -383,14 +381,12 @@ func TestFullDiskFromTheFirstRecord(t *testing.T) {
 // TestFirstStartOnAFullDisk starts what has no folder yet where none can be made: it ends
 // with one line that says so.
 func TestFirstStartOnAFullDisk(t *testing.T) {
-	for _, kind := range disks {
-		d := testenv.NewDisk(t, kind, 16)
+	onDisks(t, func(t *testing.T, d *testenv.Disk, _, sub *instance) {
 		d.Fill(0)
-		_, sub := newPair(t)
 		sub.on(filepath.Join(d.Path, "data"))
 		out, err := exec.Command(binary, sub.args...).CombinedOutput()
 		if err == nil || bytes.Count(out, []byte("\n")) != 1 || !bytes.Contains(out, []byte("no space left on device; ")) || !bytes.Contains(out, []byte(sub.data)) {
-			t.Errorf("%s: %v, %q: want one line with the folder, the reason and the fix", kind, err, out)
+			t.Errorf("%v, %q: want one line with the folder, the reason and the fix", err, out)
 		}
-	}
+	})
 }

@@ -149,20 +149,25 @@ func ask(at string, clients int, stop <-chan struct{}) *answers {
 	for c := range clients {
 		wg.Go(func() {
 			client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
-			for n := 0; ; n++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if !a.get(client, at+url.QueryEscape(fmt.Sprintf("WORD-%d-%d", c, n))) {
-					time.Sleep(20 * time.Millisecond) // it is down
-				}
-			}
+			a.loop(client, stop, func(n int) string { return at + url.QueryEscape(fmt.Sprintf("WORD-%d-%d", c, n)) })
 		})
 	}
 	a.wait = wg.Wait
 	return a
+}
+
+// loop makes one request after the other until stop is closed.
+func (a *answers) loop(client *http.Client, stop <-chan struct{}, at func(n int) string) {
+	for n := 0; ; n++ {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		if !a.get(client, at(n)) {
+			time.Sleep(20 * time.Millisecond) // it is down
+		}
+	}
 }
 
 // logged waits until the id of every whole answer is among those that ids returns.

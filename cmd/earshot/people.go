@@ -130,7 +130,10 @@ On a terminal they are coloured lines; elsewhere, or with --json, one JSON objec
 		if err != nil {
 			return usage(err)
 		}
-		path := "/v1/tail?lines=" + strconv.Itoa(max(*lines, 0))
+		if *lines < 0 {
+			return usage(fmt.Errorf("tail: --lines: want 0 or more, got %d", *lines))
+		}
+		path := "/v1/tail?lines=" + strconv.Itoa(*lines)
 		if *from > 0 {
 			path = "/v1/tail?from=" + strconv.FormatUint(*from, 10)
 		}
@@ -200,21 +203,24 @@ func redactLines(out io.Writer, in io.Reader, rd *publisher.Redactor, explain bo
 	scan := bufio.NewScanner(in)
 	scan.Buffer(make([]byte, 64<<10), record.MaxLine+1)
 	w := bufio.NewWriter(out)
-	for n := 1; scan.Scan(); n++ {
-		r, err := record.Parse(scan.Bytes())
-		if err != nil {
-			return fmt.Errorf("redact: line %d: %w", n, err)
-		}
-		if !explain {
-			rd.Redact(&r)
-			if _, err := w.Write(record.Append(nil, &r)); err != nil {
-				return err
+	var err error
+	n := 1
+	for ; err == nil && scan.Scan(); n++ {
+		var r record.Record
+		switch r, err = record.Parse(scan.Bytes()); {
+		case err != nil:
+			err = fmt.Errorf("redact: line %d: %w", n, err)
+		case explain:
+			for _, c := range rd.Explain(&r) {
+				fmt.Fprintf(w, "line %d: %s\n", n, c)
 			}
-			continue
-		}
-		for _, c := range rd.Explain(&r) {
-			fmt.Fprintf(w, "line %d: %s\n", n, c)
+		default:
+			rd.Redact(&r)
+			_, err = w.Write(record.Append(nil, &r))
 		}
 	}
-	return errors.Join(scan.Err(), w.Flush())
+	if tooLong := scan.Err(); tooLong != nil {
+		err = fmt.Errorf("redact: line %d: %w; a record has at most %d bytes", n, tooLong, record.MaxLine)
+	}
+	return errors.Join(err, w.Flush()) // what came before stays
 }
