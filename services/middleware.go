@@ -79,9 +79,6 @@ func recovery(log *slog.Logger) gin.HandlerFunc {
 			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) || c.Writer.Written() {
 				panic(http.ErrAbortHandler)
 			}
-			for _, name := range []string{"Cache-Control", "Content-Encoding", "Etag", "Last-Modified"} {
-				c.Writer.Header().Del(name) // said of another answer
-			}
 			Problem(c, http.StatusInternalServerError, "the service failed; the reason is in its log")
 		}()
 		c.Next()
