@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 // files is what a directory has: names, sizes and bytes.
@@ -52,14 +50,7 @@ func newAdopter(t *testing.T, dir string) *adopter {
 func (a *adopter) start(more ...string) *output {
 	a.t.Helper()
 	o := start(a.t, command(append(a.args, more...)...))
-	testenv.Wait(a.t, "the adopter", 20*time.Second, func() bool {
-		resp, err := http.Get("http://" + a.addr + "/readyz")
-		if err != nil {
-			return false
-		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
+	untilReady(a.t, a.addr)
 	return o
 }
 

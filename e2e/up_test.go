@@ -84,8 +84,14 @@ func newInstance(t *testing.T, role []string, more ...string) *instance {
 func (i *instance) start() {
 	i.t.Helper()
 	i.output = start(i.t, exec.Command(binary, i.args...))
-	testenv.Wait(i.t, "ready", 30*time.Second, func() bool {
-		resp, err := http.Get("http://" + i.admin + "/readyz")
+	untilReady(i.t, i.admin)
+}
+
+// untilReady waits until the process that has this admin door finds itself well.
+func untilReady(t *testing.T, admin string) {
+	t.Helper()
+	testenv.Wait(t, "ready at "+admin, 30*time.Second, func() bool {
+		resp, err := http.Get("http://" + admin + "/readyz")
 		if err != nil {
 			return false
 		}
