@@ -2,13 +2,11 @@ package subscriber
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/earshot-mq/earshot/internal/journal"
 	"github.com/earshot-mq/earshot/internal/zmq"
@@ -100,12 +98,10 @@ func (p *plain) entries(log interface{ Epoch() record.Epoch }, frames [][]byte, 
 	if p.next += p.dropped.Swap(0); p.next > p.want {
 		all = append(all, journal.NewGap(p.id, p.service, p.want, p.next-1, "heard and not stored: the store was full, or behind"))
 	}
-	texts := make([]string, len(frames))
-	for i, f := range frames {
-		texts[i] = strings.ToValidUTF8(string(f), string(utf8.RuneError))
+	r := record.Record{
+		ID: record.ID{Run: p.id, Seq: p.next}, Source: "/" + p.service, Type: record.TypePlain, Time: now,
+		Data: record.AppendPlain(nil, p.endpoint, frames...),
 	}
-	data, _ := json.Marshal(map[string]any{"frames": texts, "endpoint": p.endpoint})
-	r := record.Record{ID: record.ID{Run: p.id, Seq: p.next}, Source: "/" + p.service, Type: record.TypePlain, Time: now, Data: data}
 	line := record.Append(nil, &r)
 	raw := journal.AppendBatch(nil, p.id, p.next, 1, line)
 	p.next++

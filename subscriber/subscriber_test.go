@@ -146,7 +146,10 @@ func TestPlainLossIsAGap(t *testing.T) {
 		t.Errorf("%d messages found the inbox full, want 2", n)
 	}
 	s.step(time.Now())
-	p.entries(s.store, nil, time.Now()) // appended by nobody
+	lost := p.entries(s.store, [][]byte{[]byte("lost")}, time.Now()) // appended by nobody
+	if line := string(lost[len(lost)-1].Lines); !strings.Contains(line, `{"frames":["lost"],"endpoint":"tcp://127.0.0.1:4444"}`) {
+		t.Errorf("the record is %s", line)
+	}
 	p.rewind(s.store)
 	put(1)
 	s.step(time.Now())

@@ -1,8 +1,9 @@
 package record
 
-// AppendPlain appends the data of a record of TypePlain: {"frames":["…"]}, a string
-// for each frame of a foreign message. Bytes that are not UTF-8 become U+FFFD.
-func AppendPlain(dst []byte, frames ...[]byte) []byte {
+// AppendPlain appends the data of a record of TypePlain: {"frames":["…"],"endpoint":"…"}, a
+// string for each frame of a foreign message, and where it was heard, unless that is empty.
+// Bytes that are not UTF-8 become U+FFFD.
+func AppendPlain(dst []byte, endpoint string, frames ...[]byte) []byte {
 	dst = append(dst, `{"frames":[`...)
 	for i, frame := range frames {
 		if i > 0 {
@@ -10,7 +11,11 @@ func AppendPlain(dst []byte, frames ...[]byte) []byte {
 		}
 		dst = AppendString(dst, frame)
 	}
-	return append(dst, ']', '}')
+	dst = append(dst, ']')
+	if endpoint != "" {
+		dst = AppendString(append(dst, `,"endpoint":`...), []byte(endpoint))
+	}
+	return append(dst, '}')
 }
 
 // AppendMessage appends the frames of a record of TypePlain with a space between them,

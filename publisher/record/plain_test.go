@@ -4,10 +4,11 @@ import "testing"
 
 func TestPlain(t *testing.T) {
 	for name, c := range map[string]struct{ data, want string }{
-		"one":          {string(AppendPlain(nil, []byte("a\nb"))), "a\nb"},
-		"two":          {string(AppendPlain(nil, []byte("weather.10001"), []byte(`"7" \`))), `weather.10001 "7" \`},
-		"empty":        {string(AppendPlain(nil, []byte{})), ""},
-		"no frame":     {string(AppendPlain(nil)), ""},
+		"one":          {string(AppendPlain(nil, "", []byte("a\nb"))), "a\nb"},
+		"two":          {string(AppendPlain(nil, "", []byte("weather.10001"), []byte(`"7" \`))), `weather.10001 "7" \`},
+		"empty":        {string(AppendPlain(nil, "", []byte{})), ""},
+		"an endpoint":  {string(AppendPlain(nil, "tcp://127.0.0.1:4444", []byte("a"))), "a"},
+		"no frame":     {string(AppendPlain(nil, "")), ""},
 		"white space":  {`{ "x" : [ "y" ] , "frames" : [ "a" , "b" ] , "z" : 1 }`, "a b"},
 		"escaped name": {`{"fram\u0065s":["a"]}`, "a"},
 		"no strings":   {`{"frames":[1,{"a":[]},"b"]}`, `1 {"a":[]} b`},

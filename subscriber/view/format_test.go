@@ -66,7 +66,7 @@ func records() map[string][]byte {
 			r.HTTP.Body = []byte("one\r\ntwo \x1b[2J\u202e C:\\x \xff \"q\" 日本")
 		}),
 		"plain": line(func(r *record.Record) {
-			r.Type, r.Data = record.TypePlain, record.AppendPlain(nil, []byte("10001"), []byte("7\n°"))
+			r.Type, r.Data = record.TypePlain, record.AppendPlain(nil, "", []byte("10001"), []byte("7\n°"))
 		}),
 		"other":       line(func(r *record.Record) { r.Type, r.Data = "com.example.tick", []byte(`{"n": 1}`) }),
 		"other, text": line(func(r *record.Record) { r.Type, r.Data = "com.example.tick", []byte(`"tick\n"`) }),
@@ -256,7 +256,7 @@ func FuzzFormat(f *testing.F) {
 				Body: raw, BodyKind: record.BodyKind(bodyKind % 3), Truncated: n&1 > 0, Aborted: n&2 > 0, Open: n&4 > 0, Error: text,
 			},
 		})
-		frames := record.Append(nil, &record.Record{ID: record.ID{Run: testRun, Seq: 1}, Source: source, Type: record.TypePlain, Data: record.AppendPlain(nil, raw, []byte(text))})
+		frames := record.Append(nil, &record.Record{ID: record.ID{Run: testRun, Seq: 1}, Source: source, Type: record.TypePlain, Data: record.AppendPlain(nil, "", raw, []byte(text))})
 		gap := Gap{Time: time.Unix(0, n), Run: record.Run{Stream: source}, Service: text, First: 1, Last: uint64(n), Reason: string(raw)}
 		for _, f := range formats {
 			for _, line := range [][]byte{made, frames, raw} {
