@@ -6,6 +6,8 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -48,9 +50,12 @@ var owners = map[string][]string{
 	"go.opentelemetry.io/":                {},
 }
 
-func TestImportsGoDownward(t *testing.T) {
+// sources calls look with each file of Go, by its path in the repository.
+func sources(t *testing.T, look func(path string, text []byte)) {
+	t.Helper()
+	const root = "../.."
 	seen := 0
-	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -61,22 +66,13 @@ func TestImportsGoDownward(t *testing.T) {
 			return nil
 		}
 		seen++
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		text, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel("../..", filepath.Dir(path))
-		if err != nil {
-			return err
-		}
-		for _, spec := range file.Imports {
-			imported, err := strconv.Unquote(spec.Path.Value)
-			if err != nil {
-				return err
-			}
-			check(t, filepath.ToSlash(rel), filepath.Base(path), imported)
-		}
-		return nil
+		rel, err := filepath.Rel(root, path)
+		look(filepath.ToSlash(rel), text)
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -84,6 +80,31 @@ func TestImportsGoDownward(t *testing.T) {
 	if seen < 50 {
 		t.Errorf("only %d files were read", seen)
 	}
+}
+
+// imports are what a file imports.
+func imports(t *testing.T, name string, text []byte) (all []string) {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), name, text, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, spec := range file.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, imported)
+	}
+	return all
+}
+
+func TestImportsGoDownward(t *testing.T) {
+	sources(t, func(name string, text []byte) {
+		for _, imported := range imports(t, name, text) {
+			check(t, path.Dir(name), path.Base(name), imported)
+		}
+	})
 }
 
 func check(t *testing.T, pkg, file, imported string) {

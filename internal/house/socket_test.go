@@ -1,10 +1,8 @@
 package house_test
 
 import (
-	"go/parser"
-	"go/token"
-	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,36 +18,19 @@ const socket = "docker.sock"
 // agent's container, which nobody outside can reach.
 func TestSocketOfTheAgentOnly(t *testing.T) {
 	own := []string{"deploy", "deploy/agent", "internal/config"} // the last has the setting's default
-	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-			return err
+	sources(t, func(name string, text []byte) {
+		if strings.HasSuffix(name, "_test.go") {
+			return
 		}
-		rel, err := filepath.Rel("../..", filepath.Dir(path))
-		if err != nil {
-			return err
+		if strings.Contains(string(text), socket) && !slices.Contains(own, path.Dir(name)) {
+			t.Errorf("%s knows of %s", name, socket)
 		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		if strings.Contains(string(text), socket) && !slices.Contains(own, filepath.ToSlash(rel)) {
-			t.Errorf("%s knows of %s", path, socket)
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, text, parser.ImportsOnly)
-		if err != nil {
-			return err
-		}
-		for _, spec := range file.Imports {
-			deploys := strings.HasPrefix(strings.Trim(spec.Path.Value, `"`), module+"deploy")
-			if deploys && !slices.Contains([]string{"../../cmd/earshot/agent.go", "../../cmd/earshot/doctor.go"}, filepath.ToSlash(path)) {
-				t.Errorf("%s imports %s: only the commands docker-agent and doctor may", path, spec.Path.Value)
+		for _, imported := range imports(t, name, text) {
+			if strings.HasPrefix(imported, module+"deploy") && !slices.Contains([]string{"cmd/earshot/agent.go", "cmd/earshot/doctor.go"}, name) {
+				t.Errorf("%s imports %s: only the commands docker-agent and doctor may", name, imported)
 			}
 		}
-		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 func TestSocketInCompose(t *testing.T) {
