@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -17,8 +18,13 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	name, _ := os.Hostname()
+	var late atomic.Bool
 	s := &http.Server{Addr: ":8080", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
+		if late.Load() {
+			http.Error(w, name+" was asked a second after its signal", http.StatusInternalServerError)
+			return
+		}
 		time.Sleep(5 * time.Millisecond) // so that there is always something in flight
 		fmt.Fprint(w, name)
 	})}
@@ -26,7 +32,10 @@ func main() {
 	go func() {
 		<-ctx.Done()
 		// As docs/discovery.md asks of a program: a POST that meets a connection that is
-		// being closed is nobody's to repeat.
+		// being closed is nobody's to repeat. The gateway has that second to hear of the
+		// signal; whoever asks in the next one is told that it has not.
+		time.Sleep(time.Second)
+		late.Store(true)
 		time.Sleep(time.Second)
 		ended <- s.Shutdown(context.Background())
 	}()
