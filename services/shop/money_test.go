@@ -44,7 +44,7 @@ func TestParseMoney(t *testing.T) {
 		"a sign within":          {"1.-2", "EUR", 0, ""},
 		"a space":                {" 1", "EUR", 0, ""},
 		"another digit":          {"١", "EUR", 0, ""},
-		"an unknown currency":    {"1", "XXX", 0, ""},
+		"an unknown currency":    {"1", "ZZZ", 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, err := ParseMoney(c.amount, c.currency)
@@ -92,7 +92,7 @@ func TestConvert(t *testing.T) {
 	}
 	for _, c := range []struct {
 		from, to Currency
-	}{{"XXX", "EUR"}, {"EUR", "XXX"}} {
+	}{{"ZZZ", "EUR"}, {"EUR", "ZZZ"}} {
 		if _, err := (Money{1, c.from}).Convert(c.to, big.NewRat(1, 1)); err == nil {
 			t.Errorf("%s to %s is no error", c.from, c.to)
 		}
@@ -215,7 +215,7 @@ func TestArithmetic(t *testing.T) {
 			t.Errorf("%s: %v, %v, want ErrMoney", name, got, err)
 		}
 	}
-	if b, err := json.Marshal(Money{1, "XXX"}); err == nil {
+	if b, err := json.Marshal(Money{1, "ZZZ"}); err == nil {
 		t.Errorf("an unknown currency is %s, want an error", b)
 	}
 }
