@@ -138,6 +138,10 @@ func TestProbes(t *testing.T) {
 			in:     "POST / HTTP/1.1\r\n" + host + "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\nx",
 			status: []int{200}, closed: true, not: []string{"Upgrade"},
 		},
+		"upgrade with a body": {
+			in:     "GET / HTTP/1.1\r\n" + host + "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\nx",
+			status: []int{200}, closed: true, not: []string{"Upgrade"},
+		},
 
 		// Who the client is.
 		"forwarded": {

@@ -11,10 +11,11 @@ import (
 	"golang.org/x/net/websocket"
 )
 
-// TestWebSocketEcho uses a real client and a real server.
+// TestWebSocketEcho uses a real client and a real server, and outlives the limit of the
+// whole exchange.
 func TestWebSocketEcho(t *testing.T) {
 	addr := serve(t, websocket.Handler(func(c *websocket.Conn) { _, _ = io.Copy(c, c) }), false)
-	d := open(t, one(addr, ""), Options{}, nil)
+	d := open(t, one(addr, "    timeouts: {total: 300ms}\n"), Options{}, nil)
 	c, err := websocket.Dial("ws://"+d.addr+"/chat?room=1", "", "http://"+d.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -31,6 +32,7 @@ func TestWebSocketEcho(t *testing.T) {
 		if _, err := io.ReadFull(c, got); err != nil || string(got) != text {
 			t.Fatalf("%q, %v; want %q", got, err, text)
 		}
+		time.Sleep(200 * time.Millisecond) // so that the limit passes on the way
 	}
 }
 

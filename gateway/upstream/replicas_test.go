@@ -538,6 +538,128 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestSentElsewhere: what a dying replica may have done is not asked of another one, unless
+// it can do nothing twice, and then of one only.
+func TestSentElsewhere(t *testing.T) {
+	die := func(before string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			c, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.WriteString(c, before)
+			_ = c.Close()
+		}
+	}
+	for name, c := range map[string]struct {
+		method, said string
+		dying, begun int // of three replicas
+		fails        bool
+	}{
+		"GET":                       {"GET", "", 1, 2, false},
+		"GET, and all die":          {"GET", "", 3, 2, true},
+		"GET, and an answer begins": {"GET", "HTTP/1.1 2", 3, 1, true},
+		"POST without a body":       {"POST", "", 3, 1, true},
+		"DELETE":                    {"DELETE", "", 3, 1, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all, _ := machines(t, 3)
+			for _, m := range all[:c.dying] {
+				m.answer(die(c.said))
+			}
+			u, _ := follow(t, Options{Balance: RoundRobin}, urls(all)...)
+			_, err := try(t, u, c.method, "x", "")
+			begun := all[0].began("x") + all[1].began("x") + all[2].began("x")
+			if begun != c.begun || (err != nil) != c.fails {
+				t.Errorf("it was begun %d times, want %d: %v", begun, c.begun, err)
+			}
+		})
+	}
+}
+
+// TestSilentOnce: one check without an answer takes no replica out.
+func TestSilentOnce(t *testing.T) {
+	all, _ := machines(t, 2)
+	var checks atomic.Int64
+	all[0].answer(func(w http.ResponseWriter, r *http.Request) {
+		if checks.Add(1)%2 == 0 {
+			<-r.Context().Done()
+		}
+		_, _ = io.WriteString(w, all[0].addr)
+	})
+	u, j := follow(t, Options{Health: Health{Path: "/readyz", Every: 5 * time.Millisecond, Timeout: 20 * time.Millisecond}}, urls(all)...)
+	eventually(t, "several checks", func() bool { return checks.Load() > 8 })
+	if n := j.count("replica is out"); n != 0 || !u.State().Replicas[0].In {
+		t.Errorf("it was out %d times: %+v", n, u.State())
+	}
+}
+
+// TestAbsence: each try that fails doubles the time until the next, up to a bound; an answer
+// to what was asked before says nothing new.
+func TestAbsence(t *testing.T) {
+	all, _ := machines(t, 2)
+	u, _ := follow(t, Options{}, urls(all)...)
+	r := (*u.replicas.Load())[0]
+	before := time.Now()
+	r.lost(&Error{Stage: Dial, Err: io.EOF})
+	if r.answered(before); !r.health.out.Load() {
+		t.Error("an answer to what was asked before made it come back")
+	}
+	for want := 2 * firstAbsence; want < 4*longAbsence; want *= 2 {
+		now := r.health.tryAt.Add(time.Nanosecond)
+		if !r.health.usable(now) {
+			t.Fatalf("no try after %v", r.health.absence)
+		}
+		if r.health.take(now); r.health.absence != min(want, longAbsence) || r.health.usable(now) {
+			t.Errorf("absent for %v, want %v", r.health.absence, min(want, longAbsence))
+		}
+	}
+	if r.answered(time.Now()); r.health.out.Load() {
+		t.Error("an answer does not make it come back")
+	}
+}
+
+// TestBrokenAnswers: who has answered is not out because its answers break off.
+func TestBrokenAnswers(t *testing.T) {
+	all, _ := machines(t, 2)
+	all[0].answer(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		_, _ = io.WriteString(w, "half")
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	u, _ := follow(t, Options{Balance: RoundRobin}, urls(all)...)
+	broken := 0
+	for range 12 {
+		if _, err := try(t, u, "GET", "", ""); err != nil {
+			broken++
+		}
+	}
+	if s := u.State().Replicas[0]; !s.In || broken != 6 {
+		t.Errorf("after %d broken answers, want 6: %+v", broken, s)
+	}
+}
+
+// TestNotCheckedYet: a replica that has a check is out until it has passed it, whatever
+// else it answers.
+func TestNotCheckedYet(t *testing.T) {
+	all, _ := machines(t, 1)
+	u, err := NewHTTP("back", urls(all), Options{Health: Health{Path: "/readyz"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	r := (*u.replicas.Load())[0]
+	r.lost(&Error{Stage: Header, Err: io.EOF})
+	if r.answered(time.Now()); !r.health.out.Load() {
+		t.Error("it is in before its first check")
+	}
+	if r.checked(nil); r.health.out.Load() {
+		t.Error("it is out after its check")
+	}
+}
+
 // TestOriginOfEach: a request without a Host is sent that of the replica it goes to.
 func TestOriginOfEach(t *testing.T) {
 	all, _ := machines(t, 2)
