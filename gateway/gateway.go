@@ -14,6 +14,7 @@ import (
 
 	"github.com/earshot-mq/earshot/gateway/openapi"
 	"github.com/earshot-mq/earshot/gateway/upstream"
+	"github.com/earshot-mq/earshot/internal/queue"
 )
 
 // backend is what a route needs of its upstream. Package upstream has the one for HTTP.
@@ -109,10 +110,7 @@ func (g *Gateway) Swap(t *Table) error {
 			next.backends[name].SetReplicas(u.replicas)
 		}
 	}
-	select {
-	case g.swapped <- struct{}{}:
-	default: // Run knows already
-	}
+	queue.Signal(g.swapped)
 	if before == nil {
 		return nil
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/earshot-mq/earshot/internal/queue"
 )
 
 // Defaults of Options.
@@ -73,12 +75,7 @@ func (n *Name) Err() error {
 }
 
 // Again lets Run ask at once. It does not wait.
-func (n *Name) Again() {
-	select {
-	case n.kick <- struct{}{}:
-	default: // it will
-	}
-}
+func (n *Name) Again() { queue.Signal(n.kick) }
 
 // Run asks again and again until ctx is done. It calls asked after each lookup.
 func (n *Name) Run(ctx context.Context, asked func()) {

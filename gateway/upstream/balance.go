@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/earshot-mq/earshot/internal/queue"
 )
 
 // errNoReplica is of an upstream whose names have no address.
@@ -139,10 +141,7 @@ func (u *HTTP) renew() {
 	if u.told != nil || slices.ContainsFunc(u.sources, func(s *source) bool { return s.name != nil }) {
 		u.trouble.log.Info("replicas", "now", texts(next), "before", texts(before))
 	}
-	select {
-	case u.news <- struct{}{}:
-	default: // it is known that there is something new
-	}
+	queue.Signal(u.news)
 }
 
 func texts(all []*replica) []string {
