@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 // document is a problem document as a client reads it.
@@ -288,7 +290,7 @@ func TestMalformedBody(t *testing.T) {
 	d := open(t, one(b.addr, ""), Options{}, nil)
 	c := dial(t, d.addr)
 	c.say("POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
-	eventually(t, "the upstream has the request", func() bool { return len(b.heads()) == 1 })
+	testenv.Wait(t, "the upstream has the request", testenv.Patience, func() bool { return len(b.heads()) == 1 })
 	c.say("3\nabc\r\n0\r\n\r\n")
 	a, body := c.answer("POST")
 	if doc := readDocument(t, a, body); doc.Status != 400 || !a.Close {

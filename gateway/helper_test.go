@@ -223,16 +223,6 @@ func (p *peer) rest() string {
 	return string(b)
 }
 
-// eventually waits until ok.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patienceInTests); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", patienceInTests, what)
-		}
-	}
-}
-
 // one is a configuration of one upstream under all paths.
 func one(addr, more string) string {
 	return "upstreams:\n  back:\n    url: http://" + addr + "\n" + more + "routes:\n  - path: /*\n    upstream: back\n"

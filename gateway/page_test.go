@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -673,9 +674,9 @@ func TestPageClientLeaves(t *testing.T) {
 	d, ours := recorded(t, text, false)
 	c := dial(t, d.addr)
 	c.say("GET /page/7 HTTP/1.1\r\n" + host + "\r\n")
-	eventually(t, "all parts are asked", func() bool { return here.Load() == 3 })
+	testenv.Wait(t, "all parts are asked", testenv.Patience, func() bool { return here.Load() == 3 })
 	_ = c.Close()
-	eventually(t, "all parts are given up", func() bool { return gone.Load() == 3 })
+	testenv.Wait(t, "all parts are given up", testenv.Patience, func() bool { return gone.Load() == 3 })
 	if r := ours.wait(t, 1)[0]; !r.HTTP.Aborted || r.HTTP.Error != "the client went away" || r.HTTP.Status != 0 {
 		t.Errorf("%+v", r)
 	}

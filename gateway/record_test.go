@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/publisher"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
@@ -47,7 +48,7 @@ func (j *journal) all() []record.Record {
 // wait waits until n records are there, and fails if there are more.
 func (j *journal) wait(t *testing.T, n int) []record.Record {
 	t.Helper()
-	eventually(t, "records", func() bool { return len(j.all()) >= n })
+	testenv.Wait(t, "records", testenv.Patience, func() bool { return len(j.all()) >= n })
 	all := j.all()
 	if len(all) != n {
 		t.Fatalf("%d records, want %d: %+v", len(all), n, all)
@@ -212,7 +213,7 @@ func TestClientLeftRecord(t *testing.T) {
 	d, ours := recorded(t, one(b.addr, ""), false)
 	c := dial(t, d.addr)
 	c.say("GET / HTTP/1.1\r\n" + host + "\r\n")
-	eventually(t, "the upstream is asked", func() bool { return len(b.heads()) == 1 })
+	testenv.Wait(t, "the upstream is asked", testenv.Patience, func() bool { return len(b.heads()) == 1 })
 	_ = c.Close()
 	if r := ours.wait(t, 1)[0]; !r.HTTP.Aborted || r.HTTP.Error != "the client went away" || r.HTTP.Upstream != "back" {
 		t.Errorf("%+v", r)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/gateway/discover/dnstest"
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 // numbers are the values of the metrics now.
@@ -108,7 +109,7 @@ func TestFollowedNames(t *testing.T) {
 		t.Errorf("%s", body)
 	}
 	dns.Set("later", "127.0.0.1")
-	eventually(t, "the other upstream is there", func() bool {
+	testenv.Wait(t, "the other upstream is there", testenv.Patience, func() bool {
 		r, _ := get(t, "http://"+d.addr+"/other")
 		return r.StatusCode == 200
 	})
@@ -116,7 +117,7 @@ func TestFollowedNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	dns.Set("second", "127.0.0.1")
-	eventually(t, "the new name is followed", func() bool { return d.State() == "ok" })
+	testenv.Wait(t, "the new name is followed", testenv.Patience, func() bool { return d.State() == "ok" })
 	if r, body := get(t, "http://"+d.addr+"/"); r.StatusCode != 200 {
 		t.Errorf("%s %s", r.Status, body)
 	}

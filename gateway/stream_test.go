@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 // onceServer runs script once, on the first connection to a backend, after a request's head.
@@ -275,7 +277,7 @@ func TestClientLeaves(t *testing.T) {
 			d := open(t, one(b.addr, ""), Options{}, nil)
 			client := dial(t, d.addr)
 			client.say(c.in)
-			eventually(t, "the backend has the request", func() bool { return len(b.heads()) == 1 })
+			testenv.Wait(t, "the backend has the request", testenv.Patience, func() bool { return len(b.heads()) == 1 })
 			if c.out != "" {
 				if _, err := client.r.ReadString('\n'); err != nil {
 					t.Fatal(err)

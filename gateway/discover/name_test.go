@@ -52,7 +52,7 @@ func TestName(t *testing.T) {
 		if missing := len(s.addrs) == 0; missing != (errors.As(err, &notFound) && notFound.IsNotFound) {
 			t.Errorf("%s: not found is %v: %v", s.name, !missing, err)
 		}
-		time.Sleep(later)
+		time.Sleep(later) // what was just asked is not asked again
 	}
 }
 
@@ -121,7 +121,7 @@ func TestRun(t *testing.T) {
 			<-asked
 			before := time.Now()
 			if c.again {
-				time.Sleep(later)
+				time.Sleep(later) // what was just asked is not asked again
 				n.Again()
 			}
 			select {

@@ -45,7 +45,7 @@ func (m *machine) start() {
 	m.t.Helper()
 	var l net.Listener
 	var err error
-	eventually(m.t, "listens on "+m.addr, func() bool {
+	testenv.Wait(m.t, "listens on "+m.addr, testenv.Patience, func() bool {
 		l, err = net.Listen("tcp", m.addr)
 		return err == nil
 	})
@@ -114,15 +114,6 @@ func machines(t *testing.T, n int) (all []*machine, port string) {
 	return all, port
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within 10s: %s", what)
-		}
-	}
-}
-
 // journal keeps what is logged.
 type journal struct {
 	mu sync.Mutex
@@ -159,7 +150,7 @@ func follow(t *testing.T, o Options, origins ...string) (*HTTP, *journal) {
 		cancel()
 		done.Wait()
 		u.Close()
-		eventually(t, "nothing in flight", func() bool { return u.inFlight() == 0 })
+		testenv.Wait(t, "nothing in flight", testenv.Patience, func() bool { return u.inFlight() == 0 })
 	})
 	return u, j
 }
@@ -242,12 +233,12 @@ func TestKilledUnderLoad(t *testing.T) {
 	}
 	for range 5 {
 		before := all[1].asked.Load()
-		eventually(t, "the replica is asked", func() bool { return all[1].asked.Load() > before+20 })
+		testenv.Wait(t, "the replica is asked", testenv.Patience, func() bool { return all[1].asked.Load() > before+20 })
 		all[1].kill()
-		eventually(t, "it is out", func() bool { return !u.State().Replicas[1].In })
+		testenv.Wait(t, "it is out", testenv.Patience, func() bool { return !u.State().Replicas[1].In })
 		all[1].start()
 	}
-	eventually(t, "it is back", func() bool { return u.State().Replicas[1].In })
+	testenv.Wait(t, "it is back", testenv.Patience, func() bool { return u.State().Replicas[1].In })
 	close(stop)
 	clients.Wait()
 	out, back := j.count("replica is out"), j.count("replica is back")
@@ -289,10 +280,13 @@ func TestBalance(t *testing.T) {
 		all[0].answer(func(http.ResponseWriter, *http.Request) { <-release })
 		u, _ := follow(t, Options{}, urls(all)...)
 		var held sync.WaitGroup
-		for all[0].asked.Load() == 0 {
+		testenv.Wait(t, "request at the first", testenv.Patience, func() bool {
+			if all[0].asked.Load() > 0 {
+				return true
+			}
 			held.Go(func() { _, _ = try(t, u, "GET", "", "") })
-			time.Sleep(time.Millisecond)
-		}
+			return false
+		})
 		before := all[0].asked.Load()
 		for range 100 {
 			if _, err := try(t, u, "GET", "", ""); err != nil {
@@ -328,7 +322,7 @@ func TestNames(t *testing.T) {
 	}
 	known := func(want ...string) {
 		t.Helper()
-		eventually(t, fmt.Sprint(want), func() bool {
+		testenv.Wait(t, fmt.Sprint(want), testenv.Patience, func() bool {
 			var have []string
 			for _, r := range u.State().Replicas {
 				have = append(have, strings.TrimSuffix(r.Addr, ":"+port))
@@ -363,12 +357,12 @@ func TestNames(t *testing.T) {
 		t.Errorf("what was in flight on the one that left: %v", err)
 	}
 	dns.Fail(true, true)
-	eventually(t, "the log says that the name has no answer", func() bool { return j.count("name has no answer") == 2 })
+	testenv.Wait(t, "the log says that the name has no answer", testenv.Patience, func() bool { return j.count("name has no answer") == 2 })
 	if _, err := try(t, u, "GET", "", ""); err != nil {
 		t.Errorf("with the last known addresses: %v", err)
 	}
 	dns.Fail(false, false)
-	eventually(t, "and that it has one again", func() bool { return j.count("name has an answer again") == 2 })
+	testenv.Wait(t, "and that it has one again", testenv.Patience, func() bool { return j.count("name has an answer again") == 2 })
 }
 
 // TestMoved: when the only replica has moved, the request that finds out goes after it.
@@ -508,7 +502,7 @@ func TestCheck(t *testing.T) {
 	u, j := follow(t, Options{Health: Health{Path: "/readyz", Every: 20 * time.Millisecond}}, urls(all)...)
 	in := func(a, b bool) {
 		t.Helper()
-		eventually(t, fmt.Sprintf("in: %v, %v", a, b), func() bool {
+		testenv.Wait(t, fmt.Sprintf("in: %v, %v", a, b), testenv.Patience, func() bool {
 			s := u.State().Replicas
 			return s[0].In == a && s[1].In == b
 		})
@@ -589,7 +583,7 @@ func TestSilentOnce(t *testing.T) {
 		_, _ = io.WriteString(w, all[0].addr)
 	})
 	u, j := follow(t, Options{Health: Health{Path: "/readyz", Every: 5 * time.Millisecond, Timeout: 20 * time.Millisecond}}, urls(all)...)
-	eventually(t, "several checks", func() bool { return checks.Load() > 8 })
+	testenv.Wait(t, "several checks", testenv.Patience, func() bool { return checks.Load() > 8 })
 	if n := j.count("replica is out"); n != 0 || !u.State().Replicas[0].In {
 		t.Errorf("it was out %d times: %+v", n, u.State())
 	}
@@ -631,7 +625,7 @@ func TestBrokenAnswers(t *testing.T) {
 		_, _ = io.WriteString(w, "half")
 		w.(http.Flusher).Flush()
 		begun.Add(1)
-		eventually(t, "all are half answered", func() bool { return begun.Load() == half })
+		testenv.Wait(t, "half of all answers", testenv.Patience, func() bool { return begun.Load() == half })
 		panic(http.ErrAbortHandler)
 	})
 	u, _ := follow(t, Options{Balance: RoundRobin}, urls(all)...)
