@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/internal/queue"
 	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/internal/zmq"
 	"github.com/earshot-mq/earshot/publisher/record"
@@ -125,6 +126,31 @@ func TestHead(t *testing.T) {
 }
 
 // TestRosterMakesAWelcome: when other runs are there than WELCOME listed, HELLO is said again.
+// The end of a flood that finds the queue full is known from HEAD alone, since nothing
+// follows that would show the hole.
+func TestHeadTellsOfWhatFoundTheQueueFull(t *testing.T) {
+	c, src := newContext(t), &shelf{}
+	s, err := NewServer(c, src, ServerOptions{Record: "tcp://127.0.0.1:0", Replay: "tcp://127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.recordQ = queue.New[journal.Entry](1) // which takes one batch
+	s.Hand([]journal.Entry{src.put(3), src.put(4)})
+	background(t, s.Run)
+	_, feed, _ := s.Endpoints()
+	_, e := follow(t, c, FollowerOptions{Endpoint: feed})
+	testenv.Wait(t, "a HEAD that tells of all", 5*time.Second, func() bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		for _, ev := range e.events {
+			if ev.Kind == EventHead && ev.Live && len(ev.Offers) == 1 && ev.Offers[0].Last == 7 {
+				return true
+			}
+		}
+		return false
+	})
+}
+
 func TestRosterMakesAWelcome(t *testing.T) {
 	src := &shelf{}
 	src.put(1)

@@ -63,6 +63,9 @@ type Server struct {
 	drops                atomic.Uint64
 	replayer             *replayer
 	patient              patient // the record feed's way to send
+
+	missedMu sync.Mutex
+	missed   map[record.Run]uint64 // the last numbers that found the record feed's queue full
 }
 
 const (
@@ -89,7 +92,7 @@ func NewServer(ctx *zmq.Context, source Source, o ServerOptions) (s *Server, err
 	if o.Degraded == nil {
 		o.Degraded = func() bool { return false }
 	}
-	s = &Server{o: o, source: source, textQ: queue.New[journal.Entry](textQueue), recordQ: queue.New[journal.Entry](liveQueue)}
+	s = &Server{o: o, source: source, textQ: queue.New[journal.Entry](textQueue), recordQ: queue.New[journal.Entry](liveQueue), missed: map[record.Run]uint64{}}
 	s.textQ.Drops, s.recordQ.Drops = &s.drops, &s.drops
 	hwm := int(min(max(o.Memory/int64(o.Peers)/MaxFeedMessage, 2), 64))
 	bind := func(sock **zmq.Socket, endpoint string, open func(string, zmq.Options) (*zmq.Socket, error), zo zmq.Options) {
@@ -147,8 +150,10 @@ func (s *Server) Hand(entries []journal.Entry) {
 		if e.Kind != journal.KindBatch && e.Kind != journal.KindGap {
 			continue
 		}
-		if s.record != nil {
-			hand(s.recordQ, e)
+		if s.record != nil && !hand(s.recordQ, e) {
+			s.missedMu.Lock()
+			s.missed[e.Run] = e.Last
+			s.missedMu.Unlock()
 		}
 		if s.Stats.TextListening.Load() && e.Kind == journal.KindBatch {
 			hand(s.textQ, e)
@@ -159,11 +164,12 @@ func (s *Server) Hand(entries []journal.Entry) {
 	}
 }
 
-func hand(q *queue.Queue[journal.Entry], e journal.Entry) {
+func hand(q *queue.Queue[journal.Entry], e journal.Entry) (taken bool) {
 	e.Room.Keep()
-	if !q.Put(e, len(e.Raw), false) {
+	if taken = q.Put(e, len(e.Raw), false); !taken {
 		e.Room.Free()
 	}
+	return taken
 }
 
 // Ended makes the next HEAD say that this publisher stops in good order.
@@ -253,16 +259,26 @@ func (s *Server) runText(ctx context.Context) error {
 func (s *Server) runRecord(ctx context.Context) error {
 	topics := map[string]bool{}
 	sent := map[record.Run]uint64{}
-	var items []journal.Entry
 	var out outgoing
+	var items []journal.Entry
+	send := func() error {
+		// Nobody is told of what finds the queue full but by HEAD, which must not speak of it
+		// before all that was queued until then is sent.
+		missed := s.takeMissed()
+		items = s.recordQ.Take(items)
+		err := s.sendBatches(ctx, items, sent, &out)
+		for run, last := range missed {
+			sent[run] = max(sent[run], last)
+		}
+		return err
+	}
 	head := time.NewTimer(headEvery)
 	defer head.Stop()
 	for {
 		beat := false
 		select {
 		case <-ctx.Done():
-			items = s.recordQ.Take(items)
-			return errors.Join(s.sendBatches(ctx, items, sent, &out), s.sendHead(ctx, sent))
+			return errors.Join(send(), s.sendHead(ctx, sent))
 		case <-s.record.Ready():
 		case <-s.recordQ.Wake:
 		case <-head.C:
@@ -272,8 +288,7 @@ func (s *Server) runRecord(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		items = s.recordQ.Take(items)
-		if err := s.sendBatches(ctx, items, sent, &out); err != nil {
+		if err := send(); err != nil {
 			return err
 		}
 		if beat {
@@ -285,6 +300,19 @@ func (s *Server) runRecord(ctx context.Context) error {
 			head.Reset(headAfter)
 		}
 	}
+}
+
+// takeMissed gives the last numbers of the runs of which something found the queue full
+// since the last call.
+func (s *Server) takeMissed() map[record.Run]uint64 {
+	s.missedMu.Lock()
+	defer s.missedMu.Unlock()
+	if len(s.missed) == 0 {
+		return nil
+	}
+	missed := s.missed
+	s.missed = map[record.Run]uint64{}
+	return missed
 }
 
 // outgoing is one message being gathered.
@@ -340,7 +368,8 @@ func (s *Server) sendHead(ctx context.Context, sent map[record.Run]uint64) error
 	return s.patient.send(ctx, []byte(HeadTopic), s.head(sent).line())
 }
 
-// head tells of the live runs; sent has what was handed to the feed's socket.
+// head tells of the live runs; sent has what was handed to the feed's socket, or dropped
+// on the way to it.
 func (s *Server) head(sent map[record.Run]uint64) *Head {
 	offers, roster := s.source.Offers()
 	h := &Head{V: Version, Instance: s.o.Instance, Roster: roster, Replay: s.port, State: StateLive, Runs: []Offer{}}
