@@ -109,7 +109,8 @@ const (
 	commitEvery = time.Second
 	retainEvery = time.Second
 	fullRetry   = time.Second
-	leastPeers  = 16 // publishers that the memory is planned for at least
+	appendBytes = 1 << 20 // of one append to the store, about
+	leastPeers  = 16      // publishers that the memory is planned for at least
 )
 
 // New makes a Subscriber of an open store, which stays its owner's to close.
@@ -262,18 +263,39 @@ func (s *Subscriber) step(now time.Time) {
 		s.tracker.schedule(now)
 	}
 	events := s.inbox.Take(s.taken)
-	for i := range events {
-		s.handle(&events[i], now)
+	s.taken = events
+	for {
+		n := s.some(events, now) // without events too: a tick may have found a gap
+		free(events[:n])
+		if events = events[n:]; !s.full.IsZero() {
+			s.forget(events, now)
+			return
+		}
+		if len(events) == 0 {
+			return
+		}
+	}
+}
+
+// some handles as many events as make an append of appendBytes, appends, and tells how many
+// those were: a flood is not gathered into one write, which would hold all its memory.
+func (s *Subscriber) some(events []event, now time.Time) (n int) {
+	for n < len(events) && s.tracker.bytes < appendBytes {
+		s.handle(&events[n], now)
+		n++
 	}
 	s.append(now)
-	free(events)
-	s.taken = events
+	return n
 }
 
 // drain forgets batches while the store can't be written, but not what publishers tell
 // of themselves.
 func (s *Subscriber) drain(now time.Time) {
-	events := s.inbox.Take(s.taken)
+	s.taken = s.inbox.Take(s.taken)
+	s.forget(s.taken, now)
+}
+
+func (s *Subscriber) forget(events []event, now time.Time) {
 	for i := range events {
 		switch ev := &events[i]; ev.Kind {
 		case feed.EventReset, feed.EventSilent, eventGone, feed.EventHead, feed.EventWelcome:
@@ -283,7 +305,6 @@ func (s *Subscriber) drain(now time.Time) {
 		}
 	}
 	free(events)
-	s.taken = events
 }
 
 func (s *Subscriber) handle(ev *event, now time.Time) {

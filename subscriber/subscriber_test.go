@@ -131,6 +131,40 @@ func TestFullStore(t *testing.T) {
 	}
 }
 
+// TestFullStoreInAFlood: more than one append waits when the disk is full. The first failure
+// ends it, and what was behind is not appended in another's place.
+func TestFullStoreInAFlood(t *testing.T) {
+	d := testenv.NewDisk(t, "tmpfs", 16)
+	s, f := newSubscriber(t, filepath.Join(d.Path, "store"), Options{})
+	now := time.Now()
+	s.hear(feed.Event{Kind: feed.EventWelcome, From: f, Offers: offer(1, 3)}, now)
+	s.hear(feed.Event{Kind: feed.EventData, From: f, Entries: entry(1, 3)}, now)
+	d.Fill(0)
+	const last = 64 // 8 MiB
+	for n := uint64(4); n <= last; n++ {
+		e := large(n)
+		s.inbox.put(feed.Event{Kind: feed.EventLive, From: f, Entries: e, Bytes: len(e[0].Raw)})
+	}
+	s.step(now)
+	c, _ := s.store.Cursor(testRun)
+	if got := s.Stats.AppendErrors.Load(); got != 1 || c.Next != s.tracker.runs[testRun].next || c.Next > last {
+		t.Fatalf("%d appends failed, the store is at %d, the tracker at %d", got, c.Next, s.tracker.runs[testRun].next)
+	}
+	d.Free()
+	now = now.Add(fullRetry)
+	s.hear(feed.Event{Kind: feed.EventHead, From: f, Offers: offer(1, last), Live: true}, now)
+	want := "1-3"
+	for n := uint64(4); n <= last; n++ {
+		if n >= c.Next {
+			s.hear(feed.Event{Kind: feed.EventData, From: f, Entries: large(n)}, now)
+		}
+		want += fmt.Sprintf(" %d-%d", n, n)
+	}
+	if got := s.has(t, func(record.Run) bool { return true }); got != want {
+		t.Errorf("the store has %s, want %s", got, want)
+	}
+}
+
 // TestPlainLossIsAGap: what a foreign socket says while the inbox is full, and what is in an
 // append that fails, has its number in the gap before the next message.
 func TestPlainLossIsAGap(t *testing.T) {

@@ -42,6 +42,7 @@ type tracker struct {
 	fromNow bool // first contact with a run begins at what HEAD tells
 	runs    map[record.Run]*tracked
 	out     []journal.Entry // to be appended
+	bytes   int             // of out
 	repairs int
 	freed   bool // a repair has ended since schedule
 	paused  bool // the store can't be written: fetch nothing
@@ -79,7 +80,7 @@ func newTracker(store cursors, fromNow bool, stats *Stats) *tracker {
 // take gives the entries to be appended.
 func (t *tracker) take() []journal.Entry {
 	out := t.out
-	t.out = nil
+	t.out, t.bytes = nil, 0
 	return out
 }
 
@@ -161,6 +162,7 @@ func (t *tracker) entry(p peer, e *journal.Entry, live bool, now time.Time) {
 		part := e.Skip(r.next)
 		part.Service = r.service
 		t.out = append(t.out, part)
+		t.bytes += len(part.Raw)
 		r.next, r.moved = e.Last+1, now
 	default: // above: what is between is fetched
 		t.stats.Early.Add(e.Last - e.First + 1)
@@ -388,7 +390,7 @@ func (r *tracked) alone(now time.Time) bool {
 
 // rewind goes back to what the store has, after an append that failed.
 func (t *tracker) rewind() {
-	t.out = nil
+	t.out, t.bytes = nil, 0
 	for _, r := range t.runs {
 		c, ok := t.store.Cursor(r.run)
 		if !ok {

@@ -5,11 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/earshot-mq/earshot/publisher/record"
 )
@@ -40,7 +43,8 @@ type Log struct {
 	serial   int
 	cur      *segment // nil until the first append of this opening
 	f        *os.File // cur's
-	buf      []byte
+	buf      []byte   // the arrival line of an append
+	pieces   [][]byte // of an append; used again
 
 	syncMu sync.Mutex // held during a Sync; taken before appendMu
 
@@ -191,7 +195,8 @@ func (l *Log) epochLocked() record.Epoch {
 	return l.epoch
 }
 
-// Append writes whole entries with one write(2) and returns when it is done. With
+// Append writes whole entries with one system call, or one for each thousand of them,
+// straight from where they are, and returns when that is done. With
 // Options.Arrivals they are numbered; n is the arrival number of the first record.
 // The entries must continue their runs; that is the caller's to see to. An error wraps
 // ErrNoSpace, and then none of them is in a file.
@@ -201,26 +206,20 @@ func (l *Log) Append(entries ...Entry) (n uint64, err error) {
 	}
 	l.appendMu.Lock()
 	defer l.appendMu.Unlock()
-	buf := l.buf[:0]
+	pieces := l.pieces[:0]
 	var arrival Entry
 	if l.o.Arrivals {
 		now := time.Now()
-		buf = appendArrival(buf, l.n, now)
-		arrival = Entry{Kind: KindArrival, N: l.n, Time: now, Raw: buf[:len(buf):len(buf)]}
+		l.buf = appendArrival(l.buf[:0], l.n, now)
+		arrival = Entry{Kind: KindArrival, N: l.n, Time: now, Raw: l.buf}
+		pieces = append(pieces, arrival.Raw)
 	}
-	if len(entries) == 1 && !l.o.Arrivals {
-		buf = entries[0].Raw
-	} else {
-		for i := range entries {
-			buf = append(buf, entries[i].Raw...)
-		}
-		l.buf = buf
-		if cap(buf) > 4<<20 {
-			l.buf = nil
-		}
+	for i := range entries {
+		pieces = append(pieces, entries[i].Raw)
 	}
-	off, err := l.write(buf)
-	if err != nil {
+	off, err := l.write(pieces)
+	clear(pieces)
+	if l.pieces = pieces; err != nil {
 		return 0, err
 	}
 	l.mu.Lock()
@@ -244,9 +243,13 @@ func (l *Log) Append(entries ...Entry) (n uint64, err error) {
 	return n, nil
 }
 
-// write appends b to the current segment, or to a new one when it is full or fails.
-func (l *Log) write(b []byte) (off int64, err error) {
-	if l.cur != nil && l.cur.Size > 0 && l.cur.Size+int64(len(b)) > l.o.SegmentBytes {
+// write appends pieces to the current segment, or to a new one when it is full or fails.
+func (l *Log) write(pieces [][]byte) (off int64, err error) {
+	size := int64(0)
+	for _, p := range pieces {
+		size += int64(len(p))
+	}
+	if l.cur != nil && l.cur.Size > 0 && l.cur.Size+size > l.o.SegmentBytes {
 		l.roll()
 	}
 	for try := 0; ; try++ {
@@ -256,7 +259,7 @@ func (l *Log) write(b []byte) (off int64, err error) {
 			}
 		}
 		off = l.cur.Size
-		_, err := l.f.WriteAt(b, off)
+		err := writeAt(l.f, pieces, off)
 		if err == nil {
 			return off, nil
 		}
@@ -270,6 +273,40 @@ func (l *Log) write(b []byte) (off int64, err error) {
 			return 0, fmt.Errorf("journal: write: %w: %w", ErrNoSpace, err)
 		}
 	}
+}
+
+// mostPieces is IOV_MAX of Linux and macOS. See pwritev(2).
+const mostPieces = 1024
+
+// writeAt writes all pieces, in order, from off on, without copying them together first.
+func writeAt(f *os.File, pieces [][]byte, off int64) error {
+	if len(pieces) == 1 {
+		_, err := f.WriteAt(pieces[0], off)
+		return err
+	}
+	for len(pieces) > 0 {
+		n, err := unix.Pwritev(int(f.Fd()), pieces[:min(len(pieces), mostPieces)], off)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return &os.PathError{Op: "pwritev", Path: f.Name(), Err: err}
+		}
+		if n == 0 {
+			return io.ErrShortWrite
+		}
+		for off += int64(n); n > 0 && n >= len(pieces[0]); pieces = pieces[1:] {
+			n -= len(pieces[0])
+		}
+		if n > 0 { // the rest of a piece that was cut, by itself: the caller's slice stays as it is
+			rest := pieces[0][n:]
+			if _, err := f.WriteAt(rest, off); err != nil {
+				return err
+			}
+			off, pieces = off+int64(len(rest)), pieces[1:]
+		}
+	}
+	return nil
 }
 
 // roll leaves the current segment to the next Sync, which closes it.

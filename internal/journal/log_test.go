@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -688,5 +691,53 @@ func TestAheadKeepsTheOrder(t *testing.T) {
 	l = open(t, dir, Options{Arrivals: true})
 	if got := arrivals(t, l.Reader(1)); fmt.Sprint(got) != fmt.Sprint(upTo(1, 1500)) {
 		t.Errorf("%d arrivals after reopening", len(got))
+	}
+}
+
+// TestWriteAtManyPieces: more pieces than one system call takes, empty ones among them.
+func TestWriteAtManyPieces(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var pieces [][]byte
+	want := []byte("head")
+	for i := range 3*mostPieces + 1 {
+		p := bytes.Repeat([]byte{byte('a' + i%26)}, i%7)
+		pieces, want = append(pieces, p), append(want, p...)
+	}
+	if _, err := f.WriteString("head"); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeAt(f, pieces, 4); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(f.Name()); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes (%v) that are not the %d bytes of the pieces", len(got), err, len(want))
+	}
+}
+
+// TestWriteAtCut: a system call that writes less than it was given, as on a disk that is
+// nearly full, goes on where it stopped, and then says why.
+func TestWriteAtCut(t *testing.T) {
+	d := testenv.NewDisk(t, "tmpfs", 1)
+	f, err := os.Create(filepath.Join(d.Path, "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var pieces [][]byte
+	var want []byte
+	for i := range 2000 {
+		p := bytes.Repeat([]byte{byte('a' + i%26)}, 1000)
+		pieces, want = append(pieces, p), append(want, p...)
+	}
+	if err := writeAt(f, pieces, 0); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("2 MB on a disk of 1 MiB: %v", err)
+	}
+	got, err := os.ReadFile(f.Name())
+	if err != nil || len(got) < 1<<19 || !bytes.Equal(got, want[:len(got)]) {
+		t.Errorf("%d bytes (%v) that are not the beginning of the pieces", len(got), err)
 	}
 }
