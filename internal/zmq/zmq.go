@@ -48,6 +48,7 @@ type Context struct{ c *zmq4.Context }
 
 // NewContext makes the context.
 func NewContext() (*Context, error) {
+	keepHeap()
 	c, err := zmq4.NewContext()
 	if err != nil {
 		return nil, fmt.Errorf("zmq: new context: %w", err)
