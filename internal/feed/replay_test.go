@@ -135,6 +135,7 @@ func TestHeadTellsOfWhatFoundTheQueueFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.recordQ = queue.New[journal.Entry](1) // which takes one batch
+	s.listening.Store(true)
 	s.Hand([]journal.Entry{src.put(3), src.put(4)})
 	background(t, s.Run)
 	_, feed, _ := s.Endpoints()

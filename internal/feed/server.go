@@ -64,8 +64,9 @@ type Server struct {
 	replayer             *replayer
 	patient              patient // the record feed's way to send
 
-	missedMu sync.Mutex
-	missed   map[record.Run]uint64 // the last numbers that found the record feed's queue full
+	listening atomic.Bool // somebody subscribes to the record feed; without, nothing wakes it
+	missedMu  sync.Mutex
+	missed    map[record.Run]uint64 // the last numbers that did not get into the record feed's queue
 }
 
 const (
@@ -150,7 +151,7 @@ func (s *Server) Hand(entries []journal.Entry) {
 		if e.Kind != journal.KindBatch && e.Kind != journal.KindGap {
 			continue
 		}
-		if s.record != nil && !hand(s.recordQ, e) {
+		if s.record != nil && !(s.listening.Load() && hand(s.recordQ, e)) {
 			s.missedMu.Lock()
 			s.missed[e.Run] = e.Last
 			s.missedMu.Unlock()
@@ -262,8 +263,8 @@ func (s *Server) runRecord(ctx context.Context) error {
 	var out outgoing
 	var items []journal.Entry
 	send := func() error {
-		// Nobody is told of what finds the queue full but by HEAD, which must not speak of it
-		// before all that was queued until then is sent.
+		// HEAD alone tells of what did not get into the queue, and must not speak of it before all
+		// that was queued until then is sent.
 		missed := s.takeMissed()
 		items = s.recordQ.Take(items)
 		err := s.sendBatches(ctx, items, sent, &out)
@@ -288,6 +289,7 @@ func (s *Server) runRecord(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		s.listening.Store(len(topics) > 0)
 		if err := send(); err != nil {
 			return err
 		}
@@ -302,8 +304,8 @@ func (s *Server) runRecord(ctx context.Context) error {
 	}
 }
 
-// takeMissed gives the last numbers of the runs of which something found the queue full
-// since the last call.
+// takeMissed gives the last numbers of the runs of which something did not get into the
+// record feed's queue since the last call.
 func (s *Server) takeMissed() map[record.Run]uint64 {
 	s.missedMu.Lock()
 	defer s.missedMu.Unlock()
