@@ -13,6 +13,7 @@ import (
 	"github.com/earshot-mq/earshot/publisher"
 	"github.com/earshot-mq/earshot/publisher/record"
 	"github.com/earshot-mq/earshot/subscriber"
+	"github.com/earshot-mq/earshot/subscriber/store"
 )
 
 // many publishes n records in calls of 500, as fast as it can.
@@ -101,6 +102,74 @@ func TestTrimmedJournalIsAGap(t *testing.T) {
 		if len(numbers)+int(lost) != 1000+more || lost == 0 || lost != p.Dropped() {
 			t.Errorf("%s: %d records and %d lost of %d; the publisher counts %d", run, len(numbers), lost, 1000+more, p.Dropped())
 		}
+	}
+	if err := st.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWholeRunsPastTheBoundAreGaps lets whole openings of a publisher come and go past the
+// bound while its one subscriber is away: each number of each of them is a record or in a gap.
+func TestWholeRunsPastTheBoundAreGaps(t *testing.T) {
+	c := zmqContext(t)
+	o := publisher.Options{Dir: filepath.Join(t.TempDir(), "journals"), MaxBytes: 4 << 20}
+	given := map[record.Run]int{}
+	opening := func(n int, meanwhile func(p *publisher.Publisher, feed string)) {
+		t.Helper()
+		p := newPublisher(t, c, o)
+		_, o.Record, o.Replay = p.Endpoints()
+		r := run(t, p.Run)
+		s := stream(t, p, "downcase")
+		many(t, s, n)
+		offers, _ := p.Offers()
+		given[offers[len(offers)-1].Run] = n // the newest
+		if n > 20_000 {
+			testenv.Wait(t, "the bound", 20*time.Second, func() bool { return p.JournalBytes() < 5<<20 })
+		}
+		meanwhile(p, o.Record)
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "store")
+	follow := func(feed string, until func(*subscriber.Subscriber) bool) {
+		t.Helper()
+		sub, st := newSubscriber(t, c, dir, subscriber.Options{Connect: []string{feed}})
+		r := run(t, sub.Run)
+		testenv.Wait(t, "what the publisher has, and what is gone", 30*time.Second, func() bool { return until(sub) })
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+		if err := st.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	opening(1000, func(p *publisher.Publisher, feed string) {
+		follow(feed, func(s *subscriber.Subscriber) bool {
+			all := p.Cursors()
+			return s.Stats.Records.Load() == 1000 && len(all) == 1 && all[0].Runs[0].Next == 1001
+		})
+	})
+	away := func(*publisher.Publisher, string) {}
+	opening(30_000, away) // some 11 MB
+	opening(30_000, away)
+	opening(30_000, func(_ *publisher.Publisher, feed string) {
+		follow(feed, func(s *subscriber.Subscriber) bool { return s.Stats.Records.Load()+s.Stats.Lost.Load() == 90_000 })
+	})
+	st, err := store.Open(dir, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, lost := stored(t, st)
+	records := 0
+	for run, n := range given {
+		if c, ok := st.Cursor(run); !ok || c.Next != uint64(n)+1 {
+			t.Errorf("of %s the store tells of the numbers below %d, want %d", run, c.Next, n+1)
+		}
+		records += len(got[run])
+	}
+	if records+int(lost) != 91_000 || lost < 60_000 {
+		t.Errorf("%d records and %d lost of 91,000", records, lost)
 	}
 	if err := st.Close(); err != nil {
 		t.Error(err)

@@ -21,6 +21,7 @@ type peer interface {
 // cursors is what the tracker needs of the store.
 type cursors interface {
 	Cursor(run record.Run) (journal.Cursor, bool)
+	Follows(stream string, epoch record.Epoch) bool
 }
 
 const (
@@ -84,15 +85,23 @@ func (t *tracker) take() []journal.Entry {
 	return out
 }
 
-// meet is the run, known from the store or begun with the first offer of it.
+// meet is the run, known from the store or begun with the first offer of it. A store that
+// has an earlier run of the stream wants all of a later one, or to be told what is gone; one
+// that meets the stream begins with what there is.
 func (t *tracker) meet(o *feed.Offer) *tracked {
 	r := t.runs[o.Run]
 	if r == nil {
 		r = &tracked{run: o.Run, service: o.Service, sources: map[peer]*source{}}
-		if c, ok := t.store.Cursor(o.Run); ok {
+		c, ok := t.store.Cursor(o.Run)
+		switch {
+		case ok:
 			r.next = c.Next
-		} else if r.next = o.Oldest; t.fromNow {
+		case t.fromNow:
 			r.next = o.Last + 1
+		case t.store.Follows(o.Run.Stream, o.Run.Epoch):
+			r.next = 1
+		default:
+			r.next = o.Oldest
 		}
 		r.heard = r.next - 1
 		t.runs[o.Run] = r

@@ -35,6 +35,15 @@ type noCursors map[record.Run]journal.Cursor
 
 func (c noCursors) Cursor(run record.Run) (journal.Cursor, bool) { x, ok := c[run]; return x, ok }
 
+func (c noCursors) Follows(stream string, epoch record.Epoch) bool {
+	for run := range c {
+		if run.Stream == stream && run.Epoch < epoch {
+			return true
+		}
+	}
+	return false
+}
+
 // bench is a tracker whose entries are collected, on a clock of its own.
 type bench struct {
 	*tracker
@@ -114,6 +123,39 @@ func TestTrackerMendsWhatTheFeedDropped(t *testing.T) {
 	b.want("mended", p.heard(), "[stop]")
 	b.head(p, 1, 18)
 	b.want("nothing missing", p.heard(), "[]")
+}
+
+// A store that has followed a stream is told what is gone of a later run, also when it never
+// heard of that run while there was anything of it.
+func TestTrackerWantsAllOfALaterRun(t *testing.T) {
+	b, p := newBench(t), &shop{}
+	earlier := record.Run{Stream: testRun.Stream, Epoch: testRun.Epoch - 1}
+	b.store[earlier] = journal.Cursor{Stream: earlier.Stream, Epoch: earlier.Epoch, Next: 8}
+	b.welcome(p, offer(5, 10))
+	b.want("the later run", p.heard(), "[fetch 1]")
+	b.trimmed(p, testRun, 1, 4, "dropped", b.now)
+	b.data(p, 5, 10)
+	b.want("what is gone, and the rest", b.wrote(), "gap 1-4 5-10 ")
+
+	b, p = newBench(t), &shop{}
+	later := record.Run{Stream: testRun.Stream, Epoch: testRun.Epoch + 1}
+	b.store[later] = journal.Cursor{Stream: later.Stream, Epoch: later.Epoch, Next: 8}
+	b.welcome(p, offer(5, 10))
+	b.want("an earlier run than the store began with", p.heard(), "[fetch 5]")
+}
+
+// A run that is gone as a whole is a gap up to the last number that was given.
+func TestTrackerIsToldOfARunThatIsGone(t *testing.T) {
+	b, p := newBench(t), &shop{}
+	earlier := record.Run{Stream: testRun.Stream, Epoch: testRun.Epoch - 1}
+	b.store[earlier] = journal.Cursor{Stream: earlier.Stream, Epoch: earlier.Epoch, Next: 8}
+	o := offer(11, 10)
+	o[0].Ended, o[0].Given = true, 12
+	b.welcome(p, o)
+	b.want("asks", p.heard(), "[fetch 1]")
+	b.trimmed(p, testRun, 1, 10, "dropped", b.now)
+	b.ended(p, testRun, 10, 12, b.now)
+	b.want("all of it is lost", b.wrote(), "gap 1-10 gap 11-12 ")
 }
 
 func TestTrackerStopsAtHeadWhenNothingIsLive(t *testing.T) {

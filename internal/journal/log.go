@@ -51,9 +51,10 @@ type Log struct {
 	mu      sync.RWMutex
 	segs    []*segment // oldest first, cur among them
 	runs    map[record.Run]*Cursor
-	n       uint64      // number of the next arrival
-	rolled  []rolledSeg // full, not yet synced and closed
-	ahead   *os.File    // the next segment, allocated beforehand
+	gone    []record.Run // ended runs that no segment has anything of; nil: not known
+	n       uint64       // number of the next arrival
+	rolled  []rolledSeg  // full, not yet synced and closed
+	ahead   *os.File     // the next segment, allocated beforehand
 	aheadAs string
 	changed chan struct{} // closed at the next append
 }

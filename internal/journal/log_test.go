@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -558,28 +559,87 @@ func TestRunInNoFileIsForgottenWithALaterOpening(t *testing.T) {
 	never := record.Run{Stream: runA.Stream, Epoch: runB.Epoch - 1}
 	l.know(given{never, "downcase", 7})
 	l.End(never, 7)
-	retain := func() {
-		if err := l.Sync(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := l.Retain(Retention{Committed: func(record.Run) (uint64, bool) { return 1000, true }}); err != nil {
-			t.Fatal(err)
-		}
-	}
 	older := record.Run{Stream: runB.Stream, Epoch: never.Epoch - 1}
 	for i := range 30 {
 		appendAll(t, l, batch(older, uint64(i+1), 1))
 	}
-	retain()
+	past := Retention{MaxBytes: 1 << 10} // and nobody counts
+	retain(t, l, past)
 	if c, ok := l.Cursor(never); !ok || c.Given != 7 || l.Oldest(older) == 1 {
 		t.Errorf("after segments of an older opening were dropped: %+v, %v", c, ok)
 	}
 	for i := range 30 {
 		appendAll(t, l, batch(runB, uint64(i+1), 1))
 	}
-	retain()
+	retain(t, l, past)
 	if _, ok := l.Cursor(never); ok {
 		t.Error("a run that is in no file has a cursor for ever")
+	}
+}
+
+func retain(t *testing.T, l *Log, r Retention) {
+	t.Helper()
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Retain(r); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRunThatIsGoneIsTold: an ended run is offered until everyone who counts has passed it,
+// though the bound has dropped all of it, after a restart too; then it is forgotten.
+func TestRunThatIsGoneIsTold(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, Options{SegmentBytes: 1 << 10})
+	never := record.Run{Stream: runA.Stream, Epoch: runA.Epoch + 1} // and in no file at all
+	for i := range 30 {
+		appendAll(t, l, batch(runA, uint64(i+1), 1))
+	}
+	l.End(runA, 31)
+	l.know(given{never, "downcase", 7})
+	l.End(never, 7)
+	for i := range 30 {
+		appendAll(t, l, batch(runB, uint64(i+1), 1))
+	}
+	committed := map[record.Run]uint64{}
+	r := Retention{MaxBytes: 1 << 10, Committed: func(run record.Run) (uint64, bool) { return committed[run], true }}
+	told := func(when string, want ...record.Run) {
+		t.Helper()
+		retain(t, l, r)
+		for _, run := range []record.Run{runA, never} {
+			if _, ok := l.Cursor(run); ok != slices.Contains(want, run) {
+				t.Errorf("%s: %s is known: %v", when, run, ok)
+			}
+		}
+	}
+	told("nobody has it", runA, never)
+	var hole *Hole
+	if _, _, err := l.Read(nil, runA, 1, 100); !errors.As(err, &hole) || hole.To != 30 {
+		t.Errorf("who asks for the dropped run hears %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, dir, Options{SegmentBytes: 1 << 10})
+	committed[runA] = 31
+	told("without the last number given", runA, never)
+	committed[runA] = 32
+	told("with it", never)
+	committed[never] = 8
+	told("with both")
+}
+
+func TestRunsThatAreGoneAreBounded(t *testing.T) {
+	l := open(t, t.TempDir(), Options{})
+	for i := range mostGone + 5 {
+		run := record.Run{Stream: runA.Stream, Epoch: runA.Epoch + record.Epoch(i)}
+		l.know(given{run, "downcase", 7})
+		l.End(run, 7)
+	}
+	retain(t, l, Retention{Committed: func(record.Run) (uint64, bool) { return 0, true }})
+	if got := l.Runs(); len(got) != mostGone || got[0].Epoch != runA.Epoch+5 {
+		t.Errorf("%d runs, the oldest %s: want the newest %d", len(got), got[0].Epoch, mostGone)
 	}
 }
 

@@ -173,6 +173,18 @@ func (l *Log) Cursor(run record.Run) (c Cursor, ok bool) {
 	return Cursor{}, false
 }
 
+// Follows tells whether the log has, or had, an earlier run of a stream.
+func (l *Log) Follows(stream string, epoch record.Epoch) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for run := range l.runs {
+		if run.Stream == stream && run.Epoch < epoch {
+			return true
+		}
+	}
+	return false
+}
+
 // Oldest is the lowest number of run that is in a file, or its next number when none is.
 func (l *Log) Oldest(run record.Run) uint64 {
 	l.mu.RLock()

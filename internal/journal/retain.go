@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -140,7 +140,7 @@ func (l *Log) Retain(r Retention) ([]Dropped, error) {
 		dropped = append(dropped, what...)
 	}
 	l.segs = kept
-	l.forgetRunsLocked(dropped)
+	l.forgetRunsLocked(dropped, r.Committed)
 	l.mu.Unlock()
 	var errs error
 	for _, s := range drop {
@@ -176,29 +176,53 @@ func (s *segment) dropped(committed func(record.Run) (uint64, bool)) (all []Drop
 	return all, missing
 }
 
-// forgetRunsLocked drops the cursors of ended runs that a publisher's journal has
-// nothing of any more; of a run that never was in a file, with the first of a later
-// opening. A store keeps its cursors: they count what was stored.
-func (l *Log) forgetRunsLocked(dropped []Dropped) {
+// mostGone is how many runs are offered that a journal has nothing of any more.
+const mostGone = 1000
+
+// forgetRunsLocked drops the cursors of ended runs that a publisher's journal has nothing of
+// any more, once everyone who counts has passed them: until then they are offered, so that
+// whoever comes back hears that they are gone. When nobody counts they go with their last
+// segment; one that never was in a file, with the first of a later opening. A store keeps
+// its cursors: they count what was stored.
+func (l *Log) forgetRunsLocked(dropped []Dropped, committed func(record.Run) (uint64, bool)) {
 	if l.o.Arrivals {
 		return
 	}
-	for _, d := range dropped {
-		maps.DeleteFunc(l.runs, func(run record.Run, c *Cursor) bool {
-			return c.Ended && c.Next == 1 && run.Epoch < d.Run.Epoch
-		})
-		c := l.runs[d.Run]
-		if c == nil || !c.Ended {
-			continue
+	if l.gone == nil || len(dropped) > 0 {
+		l.gone = l.goneLocked()
+	}
+	tooMany := len(l.gone) - mostGone
+	l.gone = slices.DeleteFunc(l.gone, func(run record.Run) bool {
+		c := l.runs[run]
+		next, counts := uint64(0), false
+		if committed != nil {
+			next, counts = committed(run)
 		}
-		held := false
-		for _, s := range l.segs {
-			held = held || s.spans[d.Run] != nil
+		forget := counts && next > max(c.Next-1, c.Given) || !counts && c.Next > 1
+		if !forget && !counts {
+			forget = slices.ContainsFunc(dropped, func(d Dropped) bool { return d.Run.Epoch > run.Epoch })
 		}
-		if !held {
-			delete(l.runs, d.Run)
+		if forget || tooMany > 0 {
+			tooMany--
+			delete(l.runs, run)
+			return true
+		}
+		return false
+	})
+}
+
+// goneLocked lists the ended runs that no segment has anything of, oldest first.
+func (l *Log) goneLocked() []record.Run {
+	gone := []record.Run{}
+	for run, c := range l.runs {
+		if c.Ended && !slices.ContainsFunc(l.segs, func(s *segment) bool { return s.spans[run] != nil }) {
+			gone = append(gone, run)
 		}
 	}
+	slices.SortFunc(gone, func(a, b record.Run) int {
+		return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Stream, b.Stream))
+	})
+	return gone
 }
 
 // Stepped tells whether the wall clock was set, by more than an hour, since a time that
