@@ -26,17 +26,26 @@ type counter struct {
 	got     atomic.Uint64
 	live    atomic.Uint64 // of got, by the live feed
 	fetches atomic.Uint64
+	gaps    atomic.Uint64 // records that were declared lost
 	runs    map[record.Run]*counted
 	welcome chan struct{} // closed when the publisher's replay has answered
 	greeted bool
 	moved   chan struct{} // gets a value when something was taken
-	done    chan struct{} // closed when all were taken
+	done    chan struct{} // closed when all were taken or declared lost
 }
 
 // counted is one run.
 type counted struct {
 	next     uint64
 	fetching bool
+}
+
+// skip goes on behind a declared gap.
+func (r *counted) skip(c *counter, first, last uint64) {
+	if last >= r.next {
+		c.gaps.Add(last - max(first, r.next) + 1)
+		r.next = last + 1
+	}
 }
 
 func newCounter(want int) *counter {
@@ -47,7 +56,7 @@ func newCounter(want int) *counter {
 }
 
 func (c *counter) sink(ev feed.Event) bool {
-	before := c.got.Load()
+	before := c.seen()
 	switch ev.Kind {
 	case feed.EventLive, feed.EventData:
 		c.batches(&ev)
@@ -64,12 +73,10 @@ func (c *counter) sink(ev feed.Event) bool {
 		c.forget()
 	case feed.EventEnd:
 		c.run(ev.Run).fetching = false
-	case feed.EventTrim: // lost
-		if r := c.run(ev.Run); ev.Last >= r.next {
-			r.next = ev.Last + 1
-		}
+	case feed.EventTrim:
+		c.run(ev.Run).skip(c, ev.First, ev.Last)
 	}
-	if c.got.Load() > before {
+	if c.seen() > before {
 		c.progress(before)
 	}
 	ev.Room.Free()
@@ -95,10 +102,13 @@ func (c *counter) progress(before uint64) {
 	case c.moved <- struct{}{}:
 	default:
 	}
-	if before < c.want && c.got.Load() >= c.want {
+	if before < c.want && c.seen() >= c.want {
 		close(c.done)
 	}
 }
+
+// seen is how many records have come or are known to be lost.
+func (c *counter) seen() uint64 { return c.got.Load() + c.gaps.Load() }
 
 func (c *counter) run(run record.Run) *counted {
 	r := c.runs[run]
@@ -125,8 +135,8 @@ func (c *counter) batches(ev *feed.Event) {
 		case e.Last < r.next:
 		case e.First > r.next:
 			c.fetch(ev.From, e.Run)
-		case e.Kind == journal.KindGap: // lost
-			r.next = e.Last + 1
+		case e.Kind == journal.KindGap:
+			r.skip(c, e.First, e.Last)
 		default:
 			part := e.Skip(r.next)
 			n := uint64(0)
@@ -178,10 +188,10 @@ func countRole(ctx context.Context, c *control, t task) (err error) {
 	if err != nil {
 		return err
 	}
-	return c.usage(used, facts{"repairs": fmt.Sprint(n.fetches.Load()), "live": fmt.Sprint(n.live.Load())})
+	return c.usage(used, facts{"repairs": fmt.Sprint(n.fetches.Load()), "live": fmt.Sprint(n.live.Load()), "declared": fmt.Sprint(n.gaps.Load())})
 }
 
-// wait waits until all were taken, or nothing came for long.
+// wait waits until all were taken or declared lost, or nothing came for long.
 func (c *counter) wait() (quiet time.Duration) {
 	timer := time.NewTimer(quietAfter)
 	defer timer.Stop()

@@ -42,7 +42,8 @@ func storeRole(ctx context.Context, c *control, t task) (err error) {
 	if err := c.ready(nil); err != nil {
 		return errors.Join(err, stop())
 	}
-	got, quiet := stored(st, uint64(t.Records))
+	lost := func() uint64 { return s.Stats.Lost.Load() - s.Stats.Gaps.Load() } // a gap takes one number of the arrivals
+	got, quiet := stored(st, lost, uint64(t.Records))
 	if err := st.Sync(); err != nil {
 		return errors.Join(err, stop())
 	}
@@ -54,16 +55,16 @@ func storeRole(ctx context.Context, c *control, t task) (err error) {
 	if err != nil {
 		return err
 	}
-	return c.usage(used, facts{"repairs": fmt.Sprint(s.Stats.Repairs.Load()), "stored": fmt.Sprint(kept)})
+	return c.usage(used, facts{"repairs": fmt.Sprint(s.Stats.Repairs.Load()), "stored": fmt.Sprint(kept), "declared": fmt.Sprint(s.Stats.Lost.Load())})
 }
 
 // stored waits until so many records are in the store, or nothing came for long.
-func stored(st *store.Store, want uint64) (got uint64, quiet time.Duration) {
+func stored(st *store.Store, lost func() uint64, want uint64) (got uint64, quiet time.Duration) {
 	timer := time.NewTimer(quietAfter)
 	defer timer.Stop()
 	for {
 		changed := st.Changed()
-		if got = st.Arrival() - 1; got >= want {
+		if got = st.Arrival() - 1 + lost(); got >= want {
 			return want, 0
 		}
 		select {

@@ -24,6 +24,7 @@ func throughput() *table {
 			{key: "repairs", title: "fetches"},
 			{key: "fetched", title: "% by fetch"},
 			{key: "lost", title: "lost", sum: true},
+			{key: "declared", title: "declared", sum: true},
 		},
 		rows: []row{
 			pairRow{},
@@ -149,7 +150,7 @@ func (b *bench) publishTo(ctx context.Context, role string, callers, batch int) 
 	if err != nil {
 		return nil, err
 	}
-	s["repairs"] = used.float("repairs")
+	s["repairs"], s["declared"] = used.float("repairs"), used.float("declared")
 	if used["stored"] != "" {
 		s["lost"] = float64(b.o.records) - used.float("stored")
 	}
