@@ -164,9 +164,9 @@ func EndRuns(dir string, log *Log) (slots int, err error) {
 
 // know makes the cursor of a run of which only its last number was kept.
 func (l *Log) know(g given) {
-	l.appendMu.Lock()
-	defer l.appendMu.Unlock()
+	l.epochMu.Lock()
 	l.highest = max(l.highest, g.run.Epoch)
+	l.epochMu.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.runs[g.run] == nil {

@@ -37,9 +37,11 @@ type Log struct {
 	o     Options
 	fsync func(*os.File) error // fdatasync, but for tests
 
+	epochMu sync.Mutex // guards the next two; never held while something is written
+	epoch   record.Epoch
+	highest record.Epoch
+
 	appendMu sync.Mutex // held while something is written; taken before mu
-	epoch    record.Epoch
-	highest  record.Epoch
 	serial   int
 	cur      *segment // nil until the first append of this opening
 	f        *os.File // cur's
@@ -179,14 +181,10 @@ func (l *Log) cursor(run record.Run, began uint64) *Cursor {
 }
 
 // Epoch is the epoch of this opening. It is made at the first call, so that a process
-// that appends nothing makes none.
+// that appends nothing makes none. It does not wait for a write that hangs.
 func (l *Log) Epoch() record.Epoch {
-	l.appendMu.Lock()
-	defer l.appendMu.Unlock()
-	return l.epochLocked()
-}
-
-func (l *Log) epochLocked() record.Epoch {
+	l.epochMu.Lock()
+	defer l.epochMu.Unlock()
 	if l.epoch == 0 {
 		var b [4]byte
 		_, _ = rand.Read(b[:]) // never fails, by its documentation
@@ -322,7 +320,7 @@ func (l *Log) roll() {
 // begin starts a segment, in the file allocated ahead if there is one, and writes all
 // cursors into it.
 func (l *Log) begin() error {
-	epoch := l.epochLocked()
+	epoch := l.Epoch()
 	l.mu.Lock()
 	f, name := l.ahead, l.aheadAs
 	l.ahead = nil
@@ -398,7 +396,7 @@ func (l *Log) Ahead() error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if name != segmentName(l.epoch, l.serial) { // an append could not wait for it, and began a later one
+	if name != segmentName(l.Epoch(), l.serial) { // an append could not wait for it, and began a later one
 		return errors.Join(f.Close(), os.Remove(f.Name()))
 	}
 	l.ahead, l.aheadAs = f, name

@@ -218,6 +218,10 @@ func (s *Stream) Append(tails ...[]byte) (first uint64, err error) {
 	// A write that is tried again may take its time before it fails; what leaves meanwhile
 	// is not counted yet.
 	hung := w.inFlight > 0 && w.Stats.Degraded.Load() && time.Since(w.since) >= w.o.Wait
+	if hung && w.handed < len(w.held) {
+		w.handLocked() // full batches: a flood is too fast for the watchdog, and for the memory
+		w.boundLocked()
+	}
 	w.mu.Unlock()
 	w.Stats.Records.Add(uint64(len(tails)))
 	if idle {
@@ -280,6 +284,11 @@ func (w *Writer) takeLocked() {
 		w.gate = nil
 		w.waiting.Store(0)
 	}
+	w.boundLocked()
+}
+
+// boundLocked keeps what is held within the memory.
+func (w *Writer) boundLocked() {
 	if w.Stats.Held.Load() > w.o.Memory {
 		w.shedLocked(w.o.Memory - w.o.Memory/16) // more than it must: it moves all that is held
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -359,6 +360,33 @@ func TestSyncAlways(t *testing.T) {
 	}
 }
 
+// gapsAndRecords counts what a journal has of a run.
+func gapsAndRecords(t *testing.T, dir string, run record.Run) (gaps, records uint64) {
+	t.Helper()
+	l := open(t, dir, Options{})
+	for from := uint64(1); ; {
+		data, next, err := l.Read(nil, run, from, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if next == from {
+			return gaps, records
+		}
+		for from = next; len(data) > 0; {
+			e, err := Next(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data = data[len(e.Raw):]
+			if e.Kind == KindGap {
+				gaps += e.Last - e.First + 1
+			} else {
+				records += e.Count()
+			}
+		}
+	}
+}
+
 // TestLastOnlyGrows: counting beside a write that hangs may come behind a later count.
 func TestLastOnlyGrows(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "last")
@@ -409,6 +437,64 @@ func TestHungWriteLetsTheAnswersGo(t *testing.T) {
 	}
 	if got := numbers(t, open(t, dir, Options{}), s.Run(), 1); fmt.Sprint(got) != fmt.Sprint(upTo(1, 11)) {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestHungWriteKeepsTheBound: a flood that goes on while a write hangs takes no more memory
+// than it may, and what fell out of it is declared.
+func TestHungWriteKeepsTheBound(t *testing.T) {
+	dir := t.TempDir()
+	const memory = 4 << 20
+	r := start(t, dir, WriterOptions{Wait: 800 * time.Millisecond, Memory: memory})
+	s := r.Stream("downcase")
+	_, _ = s.Append(tail)
+	r.log.appendMu.Lock() // the disk hangs
+	big := []byte(`","data":"` + strings.Repeat("x", 60<<10) + "\"}\n")
+	for n := range uint64(1000) {
+		if _, err := s.Append(big); err != nil {
+			t.Fatal(err)
+		}
+		if held := r.Stats.Held.Load(); held > memory+2*MaxBatch {
+			t.Errorf("%d bytes are held after %d records, want at most %d and two batches", held, n+1, memory)
+			break
+		}
+	}
+	r.log.appendMu.Unlock()
+	testenv.Wait(t, "recovery", testenv.Patience, func() bool { return r.Stats.Held.Load() == 0 && !r.Stats.Degraded.Load() })
+	last, lost := s.next-1, r.Stats.Lost.Load()
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if gaps, records := gapsAndRecords(t, dir, s.Run()); lost == 0 || gaps != lost || records != last-lost {
+		t.Errorf("%d records are there and %d in gaps, of %d; %d are lost", records, gaps, last, lost)
+	}
+}
+
+// TestHungWriteLetsANewStreamGo: the first record of a service waits for the disk no longer
+// than others.
+func TestHungWriteLetsANewStreamGo(t *testing.T) {
+	for name, before := range map[string]int{"first record of all": 0, "first of its service": 1} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, t.TempDir(), WriterOptions{Wait: 50 * time.Millisecond})
+			for range before {
+				_, _ = r.Stream("downcase").Append(tail)
+			}
+			r.log.appendMu.Lock() // the disk hangs
+			defer r.log.appendMu.Unlock()
+			went := make(chan error, 1)
+			go func() {
+				_, err := r.Stream("upcase").Append(tail)
+				went <- err
+			}()
+			select {
+			case err := <-went:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(testenv.Patience):
+				t.Error("it waits")
+			}
+		})
 	}
 }
 
