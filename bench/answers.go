@@ -35,8 +35,8 @@ type answerRow struct {
 	connections int
 }
 
-func (r answerRow) name() string      { return fmt.Sprintf("%s-%d", r.kind, r.connections) }
-func (r answerRow) reference() string { return answerRow{"bare", r.connections}.name() }
+func (r answerRow) name() string            { return fmt.Sprintf("%s-%d", r.kind, r.connections) }
+func (r answerRow) reference(string) string { return answerRow{"bare", r.connections}.name() }
 
 func (r answerRow) title() string {
 	text := map[string]string{
@@ -106,9 +106,9 @@ func (r answerRow) measure(server, load, counter *child, n int) (sample, error) 
 	if _, err := load.end(); err != nil {
 		return nil, err
 	}
-	s := sample{"cpu": used.float("cpu") / float64(n), "rate": float64(n) / took.Seconds()}
+	s := sample{"cpu": used.Float("cpu") / float64(n), "rate": float64(n) / took.Seconds()}
 	if r.kind != "bare" {
-		s["lost"] = answered.float("answers") - used.float("recorded")
+		s["lost"] = answered.Float("answers") - used.Float("recorded")
 	}
 	if counter == nil {
 		return s, nil
@@ -117,7 +117,7 @@ func (r answerRow) measure(server, load, counter *child, n int) (sample, error) 
 	if err != nil {
 		return nil, err
 	}
-	s["lost"] = answered.float("answers") - counted.float("records")
+	s["lost"] = answered.Float("answers") - counted.Float("records")
 	_, err = counter.end()
 	return s, err
 }

@@ -8,26 +8,19 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/earshot-mq/earshot/bench/talk"
 )
 
 // limit is how long any run of a row may take; then its processes are killed.
 const limit = 90 * time.Second
 
 // facts is what a child says beside a word.
-type facts map[string]string
+type facts = talk.Facts
 
-// float is a number that a child said, or 0.
-func (f facts) float(key string) float64 {
-	v, _ := strconv.ParseFloat(f[key], 64)
-	return v
-}
-
-// child is a process that is measured. It and its parent speak by lines, a word and
-// facts: the child says ready, hears go, says done, hears stop, and says usage, with the
-// CPU that it took between go and stop.
+// child is a process that is measured. How it and its parent speak is package
+// talk's.
 type child struct {
 	name string
 	cmd  *exec.Cmd
@@ -77,14 +70,9 @@ func (c *child) hear(word string) (facts, error) {
 	if !c.out.Scan() {
 		return nil, fmt.Errorf("%s ended, or took longer than %s, before it said %q", c.name, limit, word)
 	}
-	fields := strings.Fields(c.out.Text())
-	if len(fields) == 0 || fields[0] != word {
+	said, f := talk.Parse(c.out.Text())
+	if said != word {
 		return nil, fmt.Errorf("%s said %q, not %q", c.name, c.out.Text(), word)
-	}
-	f := facts{}
-	for _, field := range fields[1:] {
-		key, value, _ := strings.Cut(field, "=")
-		f[key] = value
 	}
 	return f, nil
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/earshot-mq/earshot/bench/talk"
 	"github.com/earshot-mq/earshot/internal/feed"
 	"github.com/earshot-mq/earshot/internal/journal"
 	"github.com/earshot-mq/earshot/internal/zmq"
@@ -160,7 +161,7 @@ func (c *counter) batches(ev *feed.Event) {
 }
 
 // countRole follows a publisher and counts.
-func countRole(ctx context.Context, c *control, t task) (err error) {
+func countRole(ctx context.Context, c *talk.Control, t task) (err error) {
 	z, err := zmq.NewContext()
 	if err != nil {
 		return err
@@ -180,15 +181,15 @@ func countRole(ctx context.Context, c *control, t task) (err error) {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err := c.ready(nil); err != nil {
+	if err := c.Ready(nil); err != nil {
 		return err
 	}
 	quiet := n.wait()
-	used, err := c.done(facts{"quiet": fmt.Sprint(quiet.Microseconds()), "records": fmt.Sprint(min(n.got.Load(), n.want))})
+	used, err := c.Done(facts{"quiet": fmt.Sprint(quiet.Microseconds()), "records": fmt.Sprint(min(n.got.Load(), n.want))})
 	if err != nil {
 		return err
 	}
-	return c.usage(used, facts{"repairs": fmt.Sprint(n.fetches.Load()), "live": fmt.Sprint(n.live.Load()), "declared": fmt.Sprint(n.gaps.Load())})
+	return c.Usage(used, facts{"repairs": fmt.Sprint(n.fetches.Load()), "live": fmt.Sprint(n.live.Load()), "declared": fmt.Sprint(n.gaps.Load())})
 }
 
 // wait waits until all were taken or declared lost, or nothing came for long.

@@ -69,7 +69,7 @@ func (pacedPairRow) run(ctx context.Context, b *bench) (sample, error) {
 	if err != nil {
 		return nil, err
 	}
-	took := time.Since(began) - time.Duration(got.float("quiet"))*time.Microsecond
+	took := time.Since(began) - time.Duration(got.Float("quiet"))*time.Microsecond
 	if _, err := pub.hear("done"); err != nil {
 		return nil, err
 	}
@@ -79,8 +79,8 @@ func (pacedPairRow) run(ctx context.Context, b *bench) (sample, error) {
 		}
 	}
 	return sample{
-		"sent50": got.float("p50"), "sent99": got.float("p99"), "rate": float64(n) / took.Seconds(),
-		"lost": float64(n) - got.float("records"),
+		"sent50": got.Float("p50"), "sent99": got.Float("p99"), "rate": float64(n) / took.Seconds(),
+		"lost": float64(n) - got.Float("records"),
 	}, nil
 }
 
@@ -134,9 +134,9 @@ func paced(ask *child, n int) (sample, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := sample{"lost": float64(n) - got.float("lines")}
+	s := sample{"lost": float64(n) - got.Float("lines")}
 	for _, key := range []string{"answer50", "answer99", "sent50", "sent99", "rate"} {
-		s[key] = got.float(key)
+		s[key] = got.Float(key)
 	}
 	_, err = ask.end()
 	return s, err

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/earshot-mq/earshot/bench/talk"
 	"github.com/earshot-mq/earshot/internal/zmq"
 )
 
@@ -80,11 +82,7 @@ func readLoad() machineLoad {
 			}
 		}
 	}
-	l.ours = cpu()
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_CHILDREN, &u) == nil {
-		l.ours += time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	}
+	l.ours = talk.CPU(syscall.RUSAGE_SELF) + talk.CPU(syscall.RUSAGE_CHILDREN)
 	return l
 }
 
@@ -100,4 +98,22 @@ func (b *bench) load() string {
 	ours := (now.ours - then.ours).Seconds() / took.Seconds() / float64(runtime.NumCPU())
 	return fmt.Sprintf("took %s; of %d cores these runs used %.0f %%, others %.0f %%, stolen %.1f %%; load average %s before, %s after",
 		took.Round(time.Second), runtime.NumCPU(), 100*ours, 100*max(busy-ours, 0), 100*(now.steal-then.steal)/total, then.average, now.average)
+}
+
+// memory is what a process has in memory now, in MiB.
+func memory(c *child) float64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
+	if err != nil {
+		return math.NaN()
+	}
+	_, line, _ := strings.Cut(string(text), "VmRSS:")
+	fields := strings.Fields(line)
+	if len(fields) == 0 {
+		return math.NaN()
+	}
+	kib, err := strconv.ParseFloat(fields[0], 64)
+	if err != nil {
+		return math.NaN()
+	}
+	return kib / 1024
 }

@@ -14,6 +14,13 @@
 // CPU is what getrusage(2) says of a process between "go" and "stop", libzmq's thread,
 // the garbage collector, fsyncs and repairs included, start and end of the process not.
 //
+// # Peers
+//
+// `-only peers` measures what others would use, with the real servers, and what a larger
+// Earshot costs; it takes a quarter of an hour. redis-server and rsyslogd are the
+// system's packages; nats-server, nsqd and nsq_to_file are built once, from their Go
+// modules, into the user's cache folder. One that is not there is said to be SKIPPED.
+//
 // # Loss
 //
 // Each row counts what did not arrive, and prints it. Nothing is asserted: figures are
@@ -29,6 +36,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -44,6 +52,7 @@ type options struct {
 	only    string
 	profile string
 	dir     string
+	size    int // GB of the journals and stores that are fetched, opened or copied
 }
 
 func main() {
@@ -72,10 +81,11 @@ func runFlags(ctx context.Context, args []string, w io.Writer) error {
 	fs.StringVar(&o.only, "only", "", "rows or tables to run, separated by commas; the first row of a table always runs (`names`: "+names()+")")
 	fs.StringVar(&o.profile, "profile", "", "`folder` for CPU profiles of our own processes; of each row the last round's")
 	fs.StringVar(&o.dir, "dir", "", "`folder` on the disk that journals and stores are measured on; default is the system's for temporary files")
+	fs.IntVar(&o.size, "size", 1, "`GB` of the journals and stores that are fetched, copied and opened; three times that is taken on disk")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	if fs.NArg() > 0 || o.rounds < 1 || o.records < 1 || o.answers < 1 || o.pace < 1 || o.paced <= 0 {
+	if fs.NArg() > 0 || o.rounds < 1 || o.records < 1 || o.answers < 1 || o.pace < 1 || o.size < 1 || o.paced <= 0 {
 		return errors.New("every number has to be above zero, and there are no arguments but flags; see -help")
 	}
 	return run(ctx, o, w)
@@ -116,12 +126,16 @@ func run(ctx context.Context, o options, w io.Writer) (err error) {
 }
 
 // tables is everything that can be measured.
-func tables() []*table { return []*table{throughput(), answers(), latency()} }
+func tables() []*table {
+	return []*table{throughput(), answers(), latency(), kept(), carried(), late(), crashed(), growing()}
+}
 
 func names() string {
 	var all []string
 	for _, t := range tables() {
-		all = append(all, t.name)
+		if all = append(all, t.name); t.group != "" && !slices.Contains(all, t.group) {
+			all = append(all, t.group)
+		}
 		for _, r := range t.rows {
 			all = append(all, r.name())
 		}
@@ -133,7 +147,7 @@ func names() string {
 func chosen(only string) ([]*table, error) {
 	all := tables()
 	if only == "" {
-		return all, nil
+		return slices.DeleteFunc(all, func(t *table) bool { return t.group != "" }), nil
 	}
 	wanted := map[string]bool{}
 	for _, name := range strings.Split(only, ",") {

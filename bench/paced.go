@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/earshot-mq/earshot/bench/talk"
 	"github.com/earshot-mq/earshot/internal/zmq"
 	"github.com/earshot-mq/earshot/publisher/record"
 	"github.com/earshot-mq/earshot/subscriber"
@@ -20,33 +21,33 @@ import (
 const pacedCallers = 16
 
 // askRole asks a server at a pace and reads the log.
-func askRole(ctx context.Context, c *control, t task) error {
+func askRole(ctx context.Context, c *talk.Control, t task) error {
 	asks, err := newAskers(ctx, t.Addr, t.Callers)
 	if err != nil {
 		return err
 	}
 	defer closeAll(asks)
-	return c.measurePace(t, func(caller, n int) error {
+	return measurePace(c, t, func(caller, n int) error {
 		text := strconv.Itoa(n)
 		return asks[caller].ask(text, text)
 	})
 }
 
 // askPublishRole publishes at a pace and reads the log that another process writes.
-func askPublishRole(ctx context.Context, c *control, t task) (err error) {
-	r, err := newRunning(ctx, t.Dir)
+func askPublishRole(ctx context.Context, c *talk.Control, t task) (err error) {
+	r, err := newRunning(ctx, t.Dir, false)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.stop()) }()
-	if err := c.say("bound", facts{"feed": r.feed}); err != nil {
+	if err := c.Say("bound", facts{"feed": r.feed}); err != nil {
 		return err
 	}
-	if err := c.hear("follow"); err != nil { // the log file is there
+	if err := c.Hear("follow"); err != nil { // the log file is there
 		return err
 	}
 	records := make([]record.Record, t.Callers)
-	return c.measurePace(t, func(caller, n int) error {
+	return measurePace(c, t, func(caller, n int) error {
 		fill(&records[caller], n, time.Now())
 		return r.stream.Publish(ctx, &records[caller])
 	})
@@ -54,14 +55,14 @@ func askPublishRole(ctx context.Context, c *control, t task) (err error) {
 
 // measurePace calls ask for 0 to Records-1, Pace a second, and tells when their lines
 // were in the log.
-func (c *control) measurePace(t task, ask func(caller, n int) error) error {
+func measurePace(c *talk.Control, t task, ask func(caller, n int) error) error {
 	base := time.Now()
 	log, err := followLog(t.Log, t.Records, base)
 	if err != nil {
 		return err
 	}
 	defer log.stop()
-	if err := c.ready(nil); err != nil {
+	if err := c.Ready(nil); err != nil {
 		return err
 	}
 	began := time.Now()
@@ -83,11 +84,11 @@ func (c *control) measurePace(t task, ask func(caller, n int) error) error {
 		f["sent50"], f["sent99"] = fmt.Sprint(quantile(fromSent, 0.5)), fmt.Sprint(quantile(fromSent, 0.99))
 		f["answer50"], f["answer99"] = fmt.Sprint(quantile(fromAnswer, 0.5)), fmt.Sprint(quantile(fromAnswer, 0.99))
 	}
-	used, err := c.done(f)
+	used, err := c.Done(f)
 	if err != nil {
 		return err
 	}
-	return c.usage(used, nil)
+	return c.Usage(used, nil)
 }
 
 // paceOut gives the callers their turns. A turn that comes late, since all are waiting
@@ -122,7 +123,7 @@ func paceOut(t task, base time.Time, ask func(caller, n int) error) (sent, answe
 }
 
 // logRole is a subscriber with its store and its log file.
-func logRole(ctx context.Context, c *control, t task) (err error) {
+func logRole(ctx context.Context, c *talk.Control, t task) (err error) {
 	z, err := zmq.NewContext()
 	if err != nil {
 		return err
@@ -156,12 +157,12 @@ func logRole(ctx context.Context, c *control, t task) (err error) {
 			return ctx.Err()
 		}
 	}
-	if err := c.ready(nil); err != nil {
+	if err := c.Ready(nil); err != nil {
 		return err
 	}
-	used, err := c.done(nil)
+	used, err := c.Done(nil)
 	if err != nil {
 		return err
 	}
-	return c.usage(used, nil)
+	return c.Usage(used, nil)
 }

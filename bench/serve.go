@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/earshot-mq/earshot/bench/talk"
 	"github.com/earshot-mq/earshot/publisher"
 	"github.com/earshot-mq/earshot/services/downcase"
 )
@@ -27,12 +28,12 @@ func lower(w http.ResponseWriter, r *http.Request) {
 }
 
 // serveRole answers requests, recorded or not.
-func serveRole(ctx context.Context, c *control, t task) (err error) {
+func serveRole(ctx context.Context, c *talk.Control, t task) (err error) {
 	var handler http.Handler = http.HandlerFunc(lower)
 	f := facts{}
 	var pub *running
 	if t.Recorded {
-		if pub, err = newRunning(ctx, t.Dir); err != nil {
+		if pub, err = newRunning(ctx, t.Dir, false); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, pub.stop()) }()
@@ -56,24 +57,24 @@ func serveRole(ctx context.Context, c *control, t task) (err error) {
 			err = errors.Join(err, e)
 		}
 	}()
-	if err := c.say("bound", f); err != nil {
+	if err := c.Say("bound", f); err != nil {
 		return err
 	}
-	if err := c.ready(nil); err != nil {
+	if err := c.Ready(nil); err != nil {
 		return err
 	}
-	used, err := c.done(nil)
+	used, err := c.Done(nil)
 	if err != nil {
 		return err
 	}
 	if pub == nil {
-		return c.usage(used, nil)
+		return c.Usage(used, nil)
 	}
-	return c.usage(used, facts{"recorded": fmt.Sprint(pub.recorded())})
+	return c.Usage(used, facts{"recorded": fmt.Sprint(pub.recorded())})
 }
 
 // loadRole asks over and over on so many connections.
-func loadRole(ctx context.Context, c *control, t task) error {
+func loadRole(ctx context.Context, c *talk.Control, t task) error {
 	asks, err := newAskers(ctx, t.Addr, t.Callers)
 	if err != nil {
 		return err
@@ -82,17 +83,17 @@ func loadRole(ctx context.Context, c *control, t task) error {
 	if err := askAll(asks, warmUp*len(asks)); err != nil {
 		return err
 	}
-	if err := c.ready(nil); err != nil {
+	if err := c.Ready(nil); err != nil {
 		return err
 	}
 	if err := askAll(asks, t.Records); err != nil {
 		return err
 	}
-	used, err := c.done(facts{"answers": fmt.Sprint(t.Records + warmUp*len(asks))})
+	used, err := c.Done(facts{"answers": fmt.Sprint(t.Records + warmUp*len(asks))})
 	if err != nil {
 		return err
 	}
-	return c.usage(used, nil)
+	return c.Usage(used, nil)
 }
 
 // askAll shares n requests among connections; every answer has to be right.

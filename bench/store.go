@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/earshot-mq/earshot/bench/talk"
 	"github.com/earshot-mq/earshot/internal/journal"
 	"github.com/earshot-mq/earshot/internal/zmq"
 	"github.com/earshot-mq/earshot/publisher/record"
@@ -14,7 +16,7 @@ import (
 )
 
 // storeRole is a subscriber with its store, until all records are stored and synced.
-func storeRole(ctx context.Context, c *control, t task) (err error) {
+func storeRole(ctx context.Context, c *talk.Control, t task) (err error) {
 	z, err := zmq.NewContext()
 	if err != nil {
 		return err
@@ -25,29 +27,37 @@ func storeRole(ctx context.Context, c *control, t task) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	s, err := subscriber.New(z, st, subscriber.Options{Connect: []string{t.Feed}, Logger: logger()})
+	feeds := strings.Split(t.Feed, ",")
+	s, err := subscriber.New(z, st, subscriber.Options{Connect: feeds, Logger: logger()})
 	if err != nil {
 		return err
+	}
+	if t.Late {
+		if err := c.Ready(nil); err != nil {
+			return err
+		}
 	}
 	subCtx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(subCtx) }()
 	stop := func() error { cancel(); return <-ended }
-	for s.Stats.Sources.Load() == 0 { // the publisher is heard
+	for !t.Late && int(s.Stats.Sources.Load()) < len(feeds) { // every publisher is heard
 		time.Sleep(5 * time.Millisecond)
 		if ctx.Err() != nil {
 			return errors.Join(ctx.Err(), stop())
 		}
 	}
-	if err := c.ready(nil); err != nil {
-		return errors.Join(err, stop())
+	if !t.Late {
+		if err := c.Ready(nil); err != nil {
+			return errors.Join(err, stop())
+		}
 	}
 	lost := func() uint64 { return s.Stats.Lost.Load() - s.Stats.Gaps.Load() } // a gap takes one number of the arrivals
 	got, quiet := stored(st, lost, uint64(t.Records))
 	if err := st.Sync(); err != nil {
 		return errors.Join(err, stop())
 	}
-	used, err := c.done(facts{"quiet": fmt.Sprint(quiet.Microseconds()), "records": fmt.Sprint(got)})
+	used, err := c.Done(facts{"quiet": fmt.Sprint(quiet.Microseconds()), "records": fmt.Sprint(got)})
 	if err := errors.Join(err, stop()); err != nil {
 		return err
 	}
@@ -55,7 +65,7 @@ func storeRole(ctx context.Context, c *control, t task) (err error) {
 	if err != nil {
 		return err
 	}
-	return c.usage(used, facts{"repairs": fmt.Sprint(s.Stats.Repairs.Load()), "stored": fmt.Sprint(kept), "declared": fmt.Sprint(s.Stats.Lost.Load())})
+	return c.Usage(used, facts{"repairs": fmt.Sprint(s.Stats.Repairs.Load()), "stored": fmt.Sprint(kept), "declared": fmt.Sprint(s.Stats.Lost.Load())})
 }
 
 // stored waits until so many records are in the store, or nothing came for long.

@@ -25,19 +25,23 @@ type column struct {
 // them, or with the row that a row names.
 type table struct {
 	name    string
+	group   string // of several tables; they run only when asked for
 	title   string
 	note    string
 	columns []column
 	rows    []row
 	samples map[string][]sample // by row, one a round
+	skipped []string            // why rows are not there
 }
 
 // choose keeps the rows that are wanted and those that they are compared with, and
 // tells whether any is. It marks the names that it knows.
 func (t *table) choose(wanted map[string]bool) bool {
-	if _, ok := wanted[t.name]; ok {
-		wanted[t.name] = true
-		return true
+	for _, name := range []string{t.name, t.group} {
+		if _, ok := wanted[name]; ok && name != "" {
+			wanted[name] = true
+			return true
+		}
 	}
 	keep := map[string]bool{}
 	for _, r := range t.rows {
@@ -50,12 +54,14 @@ func (t *table) choose(wanted map[string]bool) bool {
 	return len(t.rows) > 0
 }
 
-// compared is a row that is not compared with the first of its table.
-type compared interface{ reference() string }
+// compared is a row that may not be compared with the first of its table.
+type compared interface {
+	reference(first string) string
+}
 
 func (t *table) reference(r row) string {
 	if c, ok := r.(compared); ok {
-		return c.reference()
+		return c.reference(t.rows[0].name())
 	}
 	return t.rows[0].name()
 }
@@ -136,6 +142,9 @@ func (t *table) String() string {
 			}
 		}
 		b.WriteByte('\n')
+	}
+	for _, why := range t.skipped {
+		fmt.Fprintf(&b, "  %s\n", why)
 	}
 	if t.note != "" {
 		fmt.Fprintf(&b, "  %s\n", strings.ReplaceAll(t.note, "\n", "\n  "))

@@ -29,9 +29,9 @@ func throughput() *table {
 		rows: []row{
 			pairRow{},
 			pairRow{logs: true},
-			countRow{id: "batches", text: "publisher -> counter, 128 records a call", callers: 1, batch: 128},
-			countRow{id: "callers", text: "publisher -> counter, 64 callers, one record a call", callers: 64, batch: 1},
-			chainRow{},
+			flow{id: "batches", text: "publisher -> counter, 128 records a call", role: "count"},
+			flow{id: "callers", text: "publisher -> counter, 64 callers, one record a call", role: "count", callers: 64, batch: 1},
+			flow{id: "chain", text: "the chain: publisher -> store on disk, synced", role: "store"},
 		},
 	}
 }
@@ -101,58 +101,4 @@ func allReady(children ...*child) (err error) {
 		err = errors.Join(err, e)
 	}
 	return err
-}
-
-// countRow is a Publisher with its journal, and a reader without a store.
-type countRow struct {
-	id, text       string
-	callers, batch int
-}
-
-func (r countRow) name() string  { return r.id }
-func (r countRow) title() string { return r.text }
-
-func (r countRow) run(ctx context.Context, b *bench) (sample, error) {
-	return b.publishTo(ctx, "count", r.callers, r.batch)
-}
-
-// chainRow is a Publisher with its journal, and a subscriber until all is in its store
-// and synced.
-type chainRow struct{}
-
-func (chainRow) name() string  { return "chain" }
-func (chainRow) title() string { return "the chain: publisher -> store on disk, synced" }
-
-func (chainRow) run(ctx context.Context, b *bench) (sample, error) {
-	return b.publishTo(ctx, "store", 1, 128)
-}
-
-// publishTo runs a publisher and one process that takes what it publishes.
-func (b *bench) publishTo(ctx context.Context, role string, callers, batch int) (sample, error) {
-	pub, err := b.spawn(ctx, task{Role: "publish", Records: b.o.records, Callers: callers, Batch: batch, Dir: b.path("journals")})
-	if err != nil {
-		return nil, err
-	}
-	defer pub.kill()
-	bound, err := pub.hear("bound")
-	if err != nil {
-		return nil, err
-	}
-	sub, err := b.spawn(ctx, task{Role: role, Records: b.o.records, Feed: bound["feed"], Dir: b.path("store")})
-	if err != nil {
-		return nil, err
-	}
-	defer sub.kill()
-	if err := allReady(pub, sub); err != nil {
-		return nil, err
-	}
-	s, used, err := race(pub, sub, b.o.records)
-	if err != nil {
-		return nil, err
-	}
-	s["repairs"], s["declared"] = used.float("repairs"), used.float("declared")
-	if used["stored"] != "" {
-		s["lost"] = float64(b.o.records) - used.float("stored")
-	}
-	return s, nil
 }

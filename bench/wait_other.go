@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+func cpuOfProcess(int) time.Duration { return 0 }
+
+func forget(string) error { return errors.ErrUnsupported }
+
 func pause(d time.Duration) { time.Sleep(d) }
 
 // growth tells when a file may have grown: here, often.
