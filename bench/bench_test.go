@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -117,6 +118,94 @@ func TestChosen(t *testing.T) {
 	}
 	if _, err := chosen("chain,chian"); err == nil || !strings.Contains(err.Error(), "chian") {
 		t.Errorf("chosen of a name that is not there: %v", err)
+	}
+}
+
+// TestPeersAreAskedFor: the tables that take long run only when they are named.
+func TestPeersAreAskedFor(t *testing.T) {
+	count := func(only string) (rows, grouped int) {
+		tables, err := chosen(only)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, table := range tables {
+			rows += len(table.rows)
+			if table.group == peersGroup {
+				grouped += len(table.rows)
+			}
+		}
+		return rows, grouped
+	}
+	if rows, grouped := count(""); rows != 14 || grouped != 0 {
+		t.Errorf("without -only %d rows, %d of them of peers, want 14 and 0", rows, grouped)
+	}
+	if rows, grouped := count(peersGroup); rows != grouped || rows < 30 {
+		t.Errorf("-only peers: %d rows, %d of them of peers", rows, grouped)
+	}
+	if rows, grouped := count("redis, open-store"); rows != 4 || grouped != 4 {
+		t.Errorf("two rows and their references: %d rows, %d of them of peers, want 4", rows, grouped)
+	}
+}
+
+// absentRow is one whose server is not there.
+type absentRow struct{ fakeRow }
+
+func (absentRow) run(context.Context, *bench) (sample, error) {
+	return nil, &missing{"redis-server", "install the package redis-server"}
+}
+
+// thereRow gives a value.
+type thereRow struct{ fakeRow }
+
+func (thereRow) run(context.Context, *bench) (sample, error) { return sample{"v": 1}, nil }
+
+func TestSkippedRowIsSaid(t *testing.T) {
+	tab := &table{title: "title", columns: []column{{key: "v", title: "v"}}, rows: []row{thereRow{"ref"}, absentRow{"redis"}, thereRow{"last"}}}
+	b := &bench{o: options{rounds: 2}, dir: t.TempDir()}
+	if err := b.measure(t.Context(), tab); err != nil {
+		t.Fatal(err)
+	}
+	want := "title\n              v\n  ref   1 (1-1)\n  last  1 (1-1)\n" +
+		"  redis SKIPPED: redis-server: install the package redis-server\n"
+	if got := tab.String(); got != want {
+		t.Errorf("String() =\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestCheckFile(t *testing.T) {
+	b := &bench{o: options{records: 5}, dir: t.TempDir()}
+	path := filepath.Join(b.dir, "out")
+	if _, err := writeLines(path, 3); err != nil { // two of five are missing
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := bytes.Cut(text, []byte("\n"))
+	if err := os.WriteFile(path, slices.Concat(text, first, []byte("\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if lost, twice, err := b.checkFile(path); lost != 2 || twice != 1 || err != nil {
+		t.Errorf("%v lost, %v twice, %v; want 2 and 1", lost, twice, err)
+	}
+	if err := os.WriteFile(path, first[:len(first)-1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.checkFile(path); err == nil {
+		t.Error("a torn line was taken")
+	}
+}
+
+func TestLineSize(t *testing.T) {
+	for _, size := range []int{0, 2 << 10, 16 << 10} {
+		want := max(size, usualSize)
+		if got := lineSize(size); got < want-2 || got > want+2 {
+			t.Errorf("lineSize(%d) = %d, want about %d", size, got, want)
+		}
+	}
+	if got := lineSize(100); got >= usualSize/2 {
+		t.Errorf("lineSize(100) = %d, want less than half of the usual %d", got, usualSize)
 	}
 }
 

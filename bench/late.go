@@ -71,7 +71,7 @@ func (r copyRow) run(ctx context.Context, b *bench) (sample, error) {
 
 type lateRow struct{ cold bool }
 
-func (r lateRow) name() string                              { return suffixed("late", r.cold) }
+func (r lateRow) name() string                              { return suffixed("fetch", r.cold) }
 func (r lateRow) title() string                             { return titled("Earshot, late subscriber", r.cold) }
 func (r lateRow) reference(string) string                   { return suffixed("cp", r.cold) }
 func (lateRow) prepare(ctx context.Context, b *bench) error { return b.growJournal(ctx) }

@@ -42,8 +42,8 @@ func kept() *table {
 			"that has its queue on disk and syncs each write. Lost and twice are counted in the file.",
 		columns: peerColumns,
 		rows: []row{
-			flow{id: "chain", text: "Earshot, the whole chain", role: "store"},
-			pairRow{logs: true},
+			flow{id: "stored-chain", text: "Earshot, the whole chain", role: "store"},
+			pairRow{in: "stored-", logs: true},
 			peerRow{id: "rsyslog", text: "rsyslog, imtcp -> omfile, its defaults", pub: "tcp-pub", sub: "watch", start: rsyslog(rsyslogDefault)},
 			peerRow{id: "rsyslog-fast", text: "rsyslog, imptcp -> omfile, large batches and buffers", pub: "tcp-pub", sub: "watch", start: rsyslog(rsyslogFast)},
 			peerRow{id: "rsyslog-disk", text: "rsyslog, imptcp -> queue on disk -> omfile, synced", pub: "tcp-pub", sub: "watch", start: rsyslog(rsyslogDisk)},
@@ -62,8 +62,8 @@ func carried() *table {
 		note:    "Earshot has a journal at the publisher here too. The others store nothing.",
 		columns: peerColumns,
 		rows: []row{
-			flow{id: "batches", text: "Earshot, publisher with its journal -> counter, 128 records a call", role: "count"},
-			pairRow{},
+			flow{id: "unstored-batches", text: "Earshot, publisher with its journal -> counter, 128 records a call", role: "count"},
+			pairRow{in: "unstored-"},
 			peerRow{id: "nats", text: "NATS core", pub: "nats-pub", sub: "nats-sub", start: natsServer, counts: true},
 		},
 	}

@@ -38,18 +38,21 @@ func throughput() *table {
 
 // pairRow is the reference in C; with logs each end also writes each record to a file,
 // which is the least that keeps it.
-type pairRow struct{ logs bool }
+type pairRow struct {
+	in   string // before the name, in a table that is not the first with it
+	logs bool
+}
 
 func (r pairRow) name() string {
 	if r.logs {
-		return "c-logs"
+		return r.in + "c-logs"
 	}
-	return "c"
+	return r.in + "c"
 }
 
 func (r pairRow) title() string {
 	if r.logs {
-		return "the same, a write(2) a record at both ends"
+		return "libzmq in C, and a write(2) a record at both ends"
 	}
 	return "libzmq in C, one record a message"
 }

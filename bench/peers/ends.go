@@ -145,7 +145,7 @@ func tcpPub(_ context.Context, c *talk.Control, t *task) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // what was sent is waited for
 	w := bufio.NewWriterSize(conn, 64<<10)
 	return publish(c, t, func(line []byte) error {
 		_, err := w.Write(line)
