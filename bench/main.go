@@ -23,8 +23,10 @@
 //
 // # Loss
 //
-// Each row counts what did not arrive, and prints it. Nothing is asserted: figures are
-// for people to judge, tests are elsewhere.
+// Each row counts what did not arrive, and prints it. Declared is what of it is known as a
+// gap: a write that the disk held for longer than a second, while a flood went on that the
+// memory could not take. What has not come ten seconds after the last is lost, too. Nothing
+// is asserted: figures are for people to judge, tests are elsewhere.
 package main
 
 import (
