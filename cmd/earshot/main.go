@@ -85,6 +85,6 @@ func rootCommand() *cobra.Command {
 	})
 	root.AddGroup(&cobra.Group{ID: "roles", Title: "Roles:"}, &cobra.Group{ID: "people", Title: "Commands for people:"})
 	root.AddCommand(upCommand(), gatewayCommand(), serviceCommand(), subscriberCommand(), agentCommand())
-	root.AddCommand(tailCommand(), checkCommand(), explainCommand(), redactCommand(), cursorsCommand(), adoptCommand(), doctorCommand(), healthcheckCommand(), versionCommand())
+	root.AddCommand(tailCommand(), checkCommand(), explainCommand(), redactCommand(), cursorsCommand(), adoptCommand(), doctorCommand(), drillCommand(), healthcheckCommand(), versionCommand())
 	return root
 }

@@ -27,6 +27,7 @@ func Settings() []Setting {
 		group("Store", storeSettings()),
 		group("Admin", adminSettings()),
 		group("Docker", dockerSettings()),
+		group("Drill", drillSettings()),
 	)
 }
 
@@ -300,6 +301,28 @@ func dockerSettings() []Setting {
 		{
 			Name: "agent.socket", Arg: "FILE", Default: "/var/run/docker.sock", Commands: agent,
 			Help: "Socket of the Docker Engine.",
+		},
+	}
+}
+
+func drillSettings() []Setting {
+	drill := []string{"drill"}
+	return []Setting{
+		{
+			Name: "drill.for", Alias: "for", Kind: Duration, Default: "30s", Min: "1s", Max: "30d", Outside: true, Commands: drill,
+			Help: "How long faults go on; what is under way then is ended and judged.",
+		},
+		{
+			Name: "drill.seed", Alias: "seed", Kind: Int, Default: "0", Min: "0", Outside: true, Commands: drill,
+			Help: "Seed of the sequence of faults, to have the same again; 0 is one of chance, and it is printed.",
+		},
+		{
+			Name: "drill.faults", Alias: "faults", Kind: List, Arg: "NAMES", Check: name, Outside: true, Commands: drill,
+			Help: "Faults to choose from; the default is all.",
+		},
+		{
+			Name: "drill.keep", Alias: "keep", Kind: Bool, Default: "false", Outside: true, Commands: drill,
+			Help: "Keep the folder of the drill, as is done where it fails.",
 		},
 	}
 }

@@ -1,0 +1,73 @@
+// Package chaos_test does every fault to separate processes of the real program, and asks
+// the oracle of PROTOCOL.md 9. The flags make the matrix longer.
+package chaos_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/earshot-mq/earshot/internal/drill"
+	"github.com/earshot-mq/earshot/internal/testenv"
+)
+
+var (
+	faults = flag.Int("faults", len(drill.Faults()), "how many faults, each kind once before any comes again")
+	within = flag.Duration("within", 5*time.Minute, "no further fault after so long")
+	seed   = flag.Uint64("seed", 1, "seed of the sequence of faults")
+)
+
+// binary is the program under test, built once, without the race detector: what is killed
+// at a random moment should be as fast as what people run.
+var binary string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	dir, err := os.MkdirTemp("", "earshot")
+	if err == nil {
+		binary = filepath.Join(dir, "earshot")
+		var out []byte
+		if out, err = exec.Command("go", "build", "-tags", "nomsgpack", "-o", binary, "../../cmd/earshot").CombinedOutput(); err != nil {
+			err = fmt.Errorf("%w: %s", err, out)
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos: build:", err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// hold is the command that holds a disk.
+func hold() []string { return []string{binary, "drill", "hold-disk"} }
+
+// TestMatrix does each fault of the table at least once.
+func TestMatrix(t *testing.T) {
+	totals, err := drill.Run(t.Context(), drill.Options{
+		Program: []string{binary}, Hold: hold(), Dir: t.TempDir(),
+		For: *within, Seed: *seed, Most: *faults, Out: t.Output(),
+	})
+	if err := totals.Print(t.Output()); err != nil {
+		t.Error(err)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	if totals.Answers == 0 || totals.Records < 2*totals.Answers {
+		t.Errorf("%d answers, %d records in two stores: this test shows nothing", totals.Answers, totals.Records)
+	}
+	var skipped []string
+	for name, why := range totals.Skipped {
+		skipped = append(skipped, name+": "+why)
+	}
+	if len(skipped) > 0 {
+		testenv.Missing(t, strings.Join(skipped, "; "))
+	}
+}
