@@ -76,8 +76,12 @@ func Faults() []Fault {
 			return w.broken(d, 4*time.Second, (*Net).Stall)
 		}},
 		{"net-kill", "SIGKILL to a subscriber behind a slow network", wire, netKill},
-		{"disk-full-service", "a service's disk is full for a while", disk, func(w *World, d Dice) error { return w.full(d, w.disks[0], w.Services[1]) }},
-		{"disk-full-subscriber", "a subscriber's disk is full for a while", disk, func(w *World, d Dice) error { return w.full(d, w.disks[1], w.Subscribers[1].Proc) }},
+		{"disk-full-service", "a service's disk is full for a while", disk, func(w *World, d Dice) error {
+			return w.full(d, w.disks[0], w.Services[1], "earshot_journal_degraded")
+		}},
+		{"disk-full-subscriber", "a subscriber's disk is full for a while", disk, func(w *World, d Dice) error {
+			return w.full(d, w.disks[1], w.Subscribers[1].Proc, "earshot_store_full")
+		}},
 		{"disk-full-kill", "a subscriber with a full disk is killed and started", disk, diskFullKill},
 	}
 }
@@ -272,26 +276,41 @@ func netKill(w *World, d Dice) error {
 	return w.bounce(d, s.Proc)
 }
 
-// full fills the disk of a process until it notices, and frees it.
-func (w *World) full(d Dice, disk *Disk, p *Proc) (err error) {
+// full fills the disk of a process until it says so by a metric, and frees it after a while.
+func (w *World) full(d Dice, disk *Disk, p *Proc, metric string) error {
 	w.wait(200*time.Millisecond, d.Wait)
-	if err := disk.Fill(); err != nil {
+	if err := w.fill(disk, p, metric); err != nil {
 		return err
 	}
-	w.Burst(8, 200*time.Millisecond)
-	w.wait(2*time.Second, d.Hold)
+	w.wait(time.Second, d.Hold)
 	if err := disk.Free(); err != nil {
 		return fmt.Errorf("drill: %w", err)
 	}
 	return p.Ready(startLimit)
 }
 
-func diskFullKill(w *World, d Dice) error {
-	s := w.Subscribers[1]
-	if err := w.disks[1].Fill(); err != nil {
+// fill fills a disk under load until its process says so.
+func (w *World) fill(disk *Disk, p *Proc, metric string) error {
+	if err := disk.Fill(); err != nil {
 		return err
 	}
-	w.Burst(8, 300*time.Millisecond)
+	for end := time.Now().Add(startLimit); ; {
+		w.Burst(8, 100*time.Millisecond)
+		v, err := p.metric(metric)
+		if v == 1 || err != nil {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("drill: the disk of %s is full and %s is %v", p.Name, metric, v)
+		}
+	}
+}
+
+func diskFullKill(w *World, d Dice) error {
+	s := w.Subscribers[1]
+	if err := w.fill(w.disks[1], s.Proc, "earshot_store_full"); err != nil {
+		return err
+	}
 	s.Kill()
 	if err := s.Start(); err != nil { // with no byte free; it says that it is not well
 		return err

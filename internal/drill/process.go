@@ -126,7 +126,7 @@ func (p *Proc) fell() error {
 	if len(text) > most {
 		text = text[len(text)-most:]
 	}
-	return fmt.Errorf("drill: %s ended by itself: %v; it said:\n%s", p.Name, p.err, text)
+	return fmt.Errorf("drill: %s: %w; it said:\n%s", p.Name, errors.Join(errEnded, p.err), text)
 }
 
 // signal sends a signal, if the process is there.
@@ -144,6 +144,8 @@ func (p *Proc) tell() (done chan struct{}) {
 	p.told = true
 	return p.done
 }
+
+var errEnded = errors.New("it ended by itself")
 
 // doom sends SIGKILL and does not wait; Kill does.
 func (p *Proc) doom() {

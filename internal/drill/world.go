@@ -37,6 +37,8 @@ type World struct {
 	disks    [2]*Disk // of the service, of the subscriber
 	noDisk   string   // why there are none
 	noNet    string   // why the subscribers' network can't be broken
+	guards   []net.Listener
+	taken    []string // ports
 	fresh    int      // subscribers that came later
 	stop     chan struct{}
 	load     sync.WaitGroup
@@ -137,6 +139,10 @@ const near = "127.0.0.1"
 // another address of loopback, so that the port of replay that a feed tells of is right.
 func far(i int) string { return fmt.Sprintf("127.0.0.%d", i+2) }
 
+// guard is an address on which a world listens at each of its ports, so that no other world
+// takes one while its process is down.
+const guard = "127.0.0.99"
+
 // ports asks for so many free ones.
 func (w *World) ports(n int) (all []string, err error) {
 	hosts := []string{near}
@@ -148,9 +154,14 @@ func (w *World) ports(n int) (all []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if !slices.Contains(all, p) {
-			all = append(all, p)
+		l, err := net.Listen("tcp", net.JoinHostPort(guard, p))
+		if err == nil {
+			w.guards = append(w.guards, l)
+		} else if w.noNet == "" || slices.Contains(w.taken, p) {
+			continue
 		}
+		w.taken = append(w.taken, p)
+		all = append(all, p)
 	}
 	return all, nil
 }
@@ -281,6 +292,9 @@ func (w *World) Close() (errs error) {
 	}
 	for _, n := range w.nets {
 		n.Close()
+	}
+	for _, l := range w.guards {
+		errs = errors.Join(errs, l.Close())
 	}
 	for _, d := range w.disks {
 		if d != nil {

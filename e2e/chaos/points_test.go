@@ -1,0 +1,176 @@
+package chaos_test
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/earshot-mq/earshot/internal/drill"
+	"github.com/earshot-mq/earshot/internal/testenv"
+)
+
+var points = flag.Int("points", 1, "how often each row of the system calls is done")
+
+// point is a system call at which something befalls a process. The call's number counts in
+// one thread, from the start of the process.
+type point struct {
+	call string
+	most int // the number is chosen from 1 to this
+}
+
+// newWorld makes a world for a test.
+func newWorld(t *testing.T) *drill.World {
+	t.Helper()
+	w, err := drill.NewWorld(drill.WorldOptions{Program: []string{binary}, Dir: filepath.Join(t.TempDir(), "world")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+// verdict ends a world and asks the oracle. lost allows what is declared lost.
+func verdict(t *testing.T, w *drill.World, lost bool) {
+	t.Helper()
+	if err := w.Stop(); err != nil {
+		t.Error(err)
+	}
+	all, err := w.Judge()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range all {
+		t.Logf("subscriber%d: %s", i+1, v)
+		if v.Broken() || v.Answers == 0 || v.Lost > 0 && !lost {
+			t.Errorf("subscriber%d: %q", i+1, v.Found)
+		}
+	}
+}
+
+// inject is a start of a process with strace between, which does what is said to calls. The
+// process is our own child all the same, and strace ends with it.
+func inject(t *testing.T, what string) []string {
+	return []string{testenv.Need(t, "strace"), "--daemonize", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "inject=" + what}
+}
+
+// TestCrashPoints kills the processes as they enter system calls: those by which they say,
+// store, sync and rename.
+func TestCrashPoints(t *testing.T) {
+	w := newWorld(t)
+	chance := rand.New(rand.NewPCG(*seed, 1))
+	for _, r := range []struct {
+		who    *drill.Proc
+		points []point
+	}{
+		{w.Services[0], []point{{"write", 200}, {"pwrite64", 40}, {"fdatasync", 6}, {"fsync", 1}, {"openat", 12}, {"renameat", 1}}},
+		{w.Gateway, []point{{"write", 200}, {"pwrite64", 40}, {"fdatasync", 6}, {"fsync", 1}}},
+		{w.Subscribers[0].Proc, []point{{"write", 300}, {"pwrite64", 40}, {"fdatasync", 6}, {"fsync", 2}, {"openat", 12}, {"renameat", 1}}},
+	} {
+		for _, p := range r.points {
+			hits := 0
+			for range *points {
+				what := fmt.Sprintf("%s:signal=KILL:when=%d", p.call, 1+chance.IntN(p.most))
+				if err := r.who.Stop(); err != nil {
+					t.Fatal(err)
+				}
+				r.who.Wrap = inject(t, what)
+				if err := r.who.Start(); err != nil {
+					t.Fatal(err)
+				}
+				if r.who.Wait(3 * time.Second) {
+					hits++
+				}
+				r.who.Kill()
+				r.who.Wrap = nil
+				if err := r.who.Up(); err != nil {
+					t.Fatalf("%s after %s: %v", r.who.Name, what, err)
+				}
+				if err := w.Settle(); err != nil {
+					t.Fatalf("%s after %s: %v", r.who.Name, what, err)
+				}
+			}
+			t.Logf("%s: killed at %s %d times of %d", r.who.Name, p.call, hits, *points)
+		}
+	}
+	verdict(t, w, false)
+}
+
+// TestDiskErrors has the system calls of the disk fail, or take long, for a while: what is
+// answered meanwhile is logged all the same, and nobody falls.
+func TestDiskErrors(t *testing.T) {
+	w := newWorld(t)
+	both := []*drill.Proc{w.Services[0], w.Subscribers[0].Proc}
+	hits := map[string]int{}
+	for range *points {
+		for _, what := range []string{
+			"pwrite64:error=EIO:when=3..9",
+			"pwrite64:error=ENOSPC:when=2+3",
+			"pwrite64:error=EIO:when=1+2 ftruncate:error=EIO",
+			"pwrite64:error=EIO:when=1+3 openat:error=EMFILE:when=2+3",
+			"pwrite64:error=EIO:when=2+3 fsync:error=EIO:when=1+2",
+			"pwrite64:error=EIO fdatasync:error=EIO fsync:error=EIO ftruncate:error=EIO",
+			"fdatasync:error=EIO:when=2",
+			"fdatasync:error=EIO:when=1+2 fsync:error=EIO:when=2+2",
+			"pwrite64:error=EIO:when=2+4 renameat:error=EIO",
+			"fdatasync:delay_enter=400000",
+			"pwrite64:delay_enter=30000:when=2+3",
+		} {
+			for _, p := range both {
+				hits[what] += broken(t, w, p, what)
+			}
+		}
+	}
+	for _, row := range slices.Sorted(maps.Keys(hits)) {
+		t.Logf("%s: %d times", row, hits[row])
+		if hits[row] == 0 {
+			t.Errorf("%s: nothing failed: this row shows nothing", row)
+		}
+	}
+	verdict(t, w, false)
+}
+
+// broken attaches strace to a process for a while, and tells how often something befell it.
+func broken(t *testing.T, w *drill.World, p *drill.Proc, what string) (hits int) {
+	t.Helper()
+	said := filepath.Join(t.TempDir(), "strace")
+	args := []string{"-f", "-qq", "-o", said, "-p", fmt.Sprint(p.Pid())}
+	for _, one := range strings.Fields(what) {
+		args = append(args, "-e", "inject="+one)
+	}
+	cmd := exec.Command(testenv.Need(t, "strace"), args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	before := w.Answers.Count()
+	w.Burst(4, time.Second)
+	_ = cmd.Process.Signal(syscall.SIGTERM) // it lets go
+	_ = cmd.Wait()
+	if n := w.Answers.Count() - before; n < 20 {
+		t.Errorf("%s, %s: %d answers meanwhile", p.Name, what, n)
+	}
+	if err := p.Ready(30 * time.Second); err != nil {
+		t.Fatalf("%s, %s: %v", p.Name, what, err)
+	}
+	if err := w.Settle(); err != nil {
+		t.Fatalf("%s, %s: %v", p.Name, what, err)
+	}
+	text, err := os.ReadFile(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(text), "(INJECTED)") + strings.Count(string(text), "(DELAYED)")
+}
