@@ -84,7 +84,7 @@ func refusal(t *testing.T, want string, args ...string) {
 func TestAdopt(t *testing.T) {
 	s := newInstance(t, []string{"service", "downcase"})
 	s.start()
-	a := &answers{ids: map[string]string{}}
+	a := &answers{}
 	for n := range 300 {
 		if !a.get(http.DefaultClient, fmt.Sprintf("%s/downcase/?param=ADOPT-%d", s.http, n)) {
 			t.Fatal("no answer")
@@ -129,7 +129,7 @@ func TestAdopt(t *testing.T) {
 	for _, sub := range subs {
 		sub.stop()
 		oracle(t, a, filepath.Join(sub.data, "store"), filepath.Join(sub.data, "logs"))
-		if ids, _ := storeIDs(t, filepath.Join(sub.data, "store")); len(ids) != 300 {
+		if ids := storeHeld(t, filepath.Join(sub.data, "store")).Records; len(ids) != 300 {
 			t.Errorf("%d records, want 300", len(ids))
 		}
 	}

@@ -262,9 +262,9 @@ func (a *answers) pages(base string, stop <-chan struct{}) (wait func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		a.loop(&http.Client{Timeout: 10 * time.Second}, stop, func(n int) string {
+		a.Loop(&http.Client{Timeout: 10 * time.Second}, stop, func(n int) (string, string) {
 			view := []string{"web", "mobile", "api"}[n%3]
-			return fmt.Sprintf("%s/%s/v1/products/iphone-16-128?customer=c1001&n=%d", base, view, n)
+			return fmt.Sprintf("%s/%s/v1/products/iphone-16-128?customer=c1001&n=%d", base, view, n), ""
 		})
 	}()
 	return func() { <-done }
@@ -272,11 +272,9 @@ func (a *answers) pages(base string, stop <-chan struct{}) (wait func()) {
 
 // streams counts the streams that answers beginning with prefix came from.
 func (a *answers) streams(prefix string) int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	seen := map[string]bool{}
-	for id, body := range a.ids {
-		if stream, _, ok := strings.Cut(id, "/"); ok && strings.HasPrefix(body, prefix) {
+	for _, got := range a.Whole() {
+		if stream, _, ok := strings.Cut(got.Record, "/"); ok && strings.HasPrefix(got.Body, prefix) {
 			seen[stream] = true
 		}
 	}
@@ -293,10 +291,8 @@ func (p *project) enough(a *answers) {
 // ofDowncase counts the answers that downcase made; while it is down they are the
 // gateway's.
 func (a *answers) ofDowncase() (n int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, body := range a.ids {
-		if strings.HasPrefix(body, "lower case of ") {
+	for _, got := range a.Whole() {
+		if strings.HasPrefix(got.Body, "lower case of ") {
 			n++
 		}
 	}

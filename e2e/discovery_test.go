@@ -344,9 +344,9 @@ func composeLabels(t *testing.T, e *deploy.Engine, tag string, program ...string
 	a := ask(p.http+"/wordcount/?text=", 3, stop)
 	enough := func(replicas int) {
 		t.Helper()
-		began := a.count()
+		began := a.Count()
 		testenv.Wait(t, fmt.Sprintf("answers of %d replicas", replicas), time.Minute, func() bool {
-			return a.count() > began+300 && a.streams(`{"words":`) >= replicas
+			return a.Count() > began+300 && a.streams(`{"words":`) >= replicas
 		})
 	}
 	enough(1)
@@ -359,13 +359,13 @@ func composeLabels(t *testing.T, e *deploy.Engine, tag string, program ...string
 	close(stop)
 	a.wait()
 	a.logged(t, time.Minute, p.logged)
-	for id, body := range a.ids {
-		if !strings.HasPrefix(body, `{"words":`) {
-			t.Errorf("%s: the answer is %s", id, body)
+	for _, got := range a.Whole() {
+		if !strings.HasPrefix(got.Body, `{"words":`) {
+			t.Errorf("%s: the answer is %s", got.Record, got.Body)
 		}
 	}
-	if a.cut > 0 {
-		t.Errorf("%d requests failed", a.cut)
+	if a.Cut() > 0 {
+		t.Errorf("%d requests failed", a.Cut())
 	}
 	p.run("stop")
 	dir := t.TempDir()

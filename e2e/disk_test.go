@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -16,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/drill"
 	"github.com/earshot-mq/earshot/internal/feed"
 	"github.com/earshot-mq/earshot/internal/journal"
 	"github.com/earshot-mq/earshot/internal/testenv"
@@ -80,8 +80,8 @@ func (i *instance) on(dir string) {
 // more waits until so many further answers came.
 func (a *answers) more(t *testing.T, n int) {
 	t.Helper()
-	before := a.count()
-	testenv.Wait(t, "further answers", 60*time.Second, func() bool { return a.count() >= before+n })
+	before := a.Count()
+	testenv.Wait(t, "further answers", 60*time.Second, func() bool { return a.Count() >= before+n })
 }
 
 // onDisks has a small file system of each kind, and a pair, for a test to put one of them on.
@@ -165,8 +165,8 @@ func TestFullDiskOfAPublisher(t *testing.T) {
 		a.more(t, 300)
 		close(stop)
 		a.wait()
-		if a.cut > 0 || service.metric("earshot_journal_lost_records_total") != 0 {
-			t.Errorf("%d requests failed, %v records fell out of the memory", a.cut, service.metric("earshot_journal_lost_records_total"))
+		if a.Cut() > 0 || service.metric("earshot_journal_lost_records_total") != 0 {
+			t.Errorf("%d requests failed, %v records fell out of the memory", a.Cut(), service.metric("earshot_journal_lost_records_total"))
 		}
 		service.stop()
 		sub.stop()
@@ -183,7 +183,7 @@ func TestFullDiskPastTheMemory(t *testing.T) {
 	service.args = append(service.args, "--journal-max-bytes", "48MiB") // or the bound takes its share
 	service.on(filepath.Join(d.Path, "data"))
 	service.start()
-	a := &answers{ids: map[string]string{}}
+	a := &answers{}
 	word := strings.Repeat("WORD", 4<<10)
 	ask := func() { a.get(http.DefaultClient, service.http+"/downcase/?param="+word) }
 	for range 20 {
@@ -204,7 +204,7 @@ func TestFullDiskPastTheMemory(t *testing.T) {
 	ask()
 	sub.start()
 	testenv.Wait(t, "what is not lost", 30*time.Second, func() bool {
-		return sub.metric("earshot_store_records_total") == float64(a.count())-lost
+		return sub.metric("earshot_store_records_total") == float64(a.Count())-lost
 	})
 	service.stop()
 	sub.stop()
@@ -215,23 +215,13 @@ func TestFullDiskPastTheMemory(t *testing.T) {
 // declared lost. unanswered is how many requests may have a number and no answer.
 func (a *answers) declared(t *testing.T, sub *instance, lost uint64, unanswered int) {
 	t.Helper()
-	inStore, declared := storeIDs(t, filepath.Join(sub.data, "store"))
-	found := 0
-	for id := range a.ids {
-		found += inStore[id]
+	v, err := drill.Judge(a.Whole(), &a.Answers, filepath.Join(sub.data, "store"), filepath.Join(sub.data, "logs"), drill.Expect{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Logf("%d answers: %d stored, %d declared lost", len(a.ids), found, declared)
-	if n := found + int(declared); n < len(a.ids) || n > len(a.ids)+unanswered || lost > 0 && lost != declared {
-		t.Errorf("of %d answers %d are stored and %d declared lost, want %d", len(a.ids), found, declared, lost)
-	}
-	text, err := os.ReadFile(filepath.Join(sub.data, "logs", "subscriber.log"))
-	said := uint64(0)
-	for _, m := range regexp.MustCompile(`"lost":(\d+)`).FindAllSubmatch(text, -1) {
-		n, _ := strconv.ParseUint(string(m[1]), 10, 64)
-		said += n
-	}
-	if err != nil || said != declared {
-		t.Errorf("the log file's gap lines say %d lost (%v), the store %d", said, err, declared)
+	t.Log(v)
+	if n := v.Records + int(v.Lost); v.Broken() || n < v.Answers || n > v.Answers+unanswered || lost > 0 && lost != v.Lost {
+		t.Errorf("%q; want %d declared lost", v.Found, lost)
 	}
 }
 
@@ -333,7 +323,7 @@ func TestLogFileStopsBeforeTheStore(t *testing.T) {
 	sub.args = append(sub.args, "--subscriber-free-floor", "10")
 	service.start()
 	sub.start()
-	a := &answers{ids: map[string]string{}}
+	a := &answers{}
 	service.hello(a, 100) // not so many that they fill what is left
 	d.Fill(2 << 20)       // of the 3.2 MiB that are the store's
 	testenv.Wait(t, "a log file that stops", 60*time.Second, func() bool { return sub.metric("earshot_log_paused") == 1 })
@@ -364,7 +354,7 @@ func TestFullDiskFromTheFirstRecord(t *testing.T) {
 	service.stop() // the folder is there
 	d.Fill(0)
 	service.start()
-	a := &answers{ids: map[string]string{}}
+	a := &answers{}
 	service.hello(a, 20)
 	if service.metric("earshot_journal_degraded") != 1 {
 		t.Fatal("the journal was written: this test shows nothing")

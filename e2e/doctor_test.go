@@ -69,8 +69,7 @@ func TestDoctor(t *testing.T) {
 		}
 	}
 	testenv.Wait(t, "a record in the store", 20*time.Second, func() bool {
-		ids, _ := storeIDs(t, filepath.Join(up.data, "store"))
-		return len(ids) > 0
+		return len(storeHeld(t, filepath.Join(up.data, "store")).Records) > 0
 	})
 	bad := filepath.Join(home, "bad.yaml")
 	if err := os.WriteFile(bad, []byte("upstreams: {a: {url: 'http://a'}}\nroutes: [{path: /x, upstream: b}]\n"), 0o600); err != nil {

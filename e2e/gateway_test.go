@@ -22,7 +22,7 @@ func TestConcurrentClients(t *testing.T) {
 	i.start()
 	heard := classic(t, i.text)
 	joined(t, i, heard)
-	a := &answers{ids: map[string]string{}}
+	a := &answers{}
 	for _, clients := range []int{1, 8, 64} {
 		var wg sync.WaitGroup
 		for c := range clients {
@@ -37,17 +37,17 @@ func TestConcurrentClients(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	testenv.Wait(t, "a frame for each answer", 20*time.Second, func() bool { return len(heard()) >= len(a.ids)+1 })
+	testenv.Wait(t, "a frame for each answer", 20*time.Second, func() bool { return len(heard()) >= a.Count()+1 })
 	i.stop()
 	oracle(t, a, filepath.Join(i.data, "store"), filepath.Join(i.data, "logs"))
 	got := heard()
-	for _, body := range a.ids {
-		if got[body] != 1 {
-			t.Errorf("%q came %d times on the text feed", body, got[body])
+	for _, one := range a.Whole() {
+		if got[one.Body] != 1 {
+			t.Errorf("%q came %d times on the text feed", one.Body, got[one.Body])
 		}
 	}
-	if len(a.ids) != 3*1280 {
-		t.Errorf("%d answers, want %d", len(a.ids), 3*1280)
+	if a.Count() != 3*1280 {
+		t.Errorf("%d answers, want %d", a.Count(), 3*1280)
 	}
 }
 

@@ -83,10 +83,10 @@ func TestReload(t *testing.T) {
 	a := load(gw.http, 4, stop)
 	const rounds = 40
 	for round := 1; round <= rounds; round++ {
-		began := a.count()
+		began := a.Count()
 		gw.rewrite(file, text(round))
 		gw.says("/metrics", fmt.Sprintf("earshot_config_reloads_total %d\n", round))
-		testenv.Wait(t, "answers", 20*time.Second, func() bool { return a.count() > began+20 })
+		testenv.Wait(t, "answers", 20*time.Second, func() bool { return a.Count() > began+20 })
 	}
 	for round, want := range map[int]int{rounds: http.StatusOK, rounds - 1: http.StatusNotFound} {
 		if got := status(t, fmt.Sprintf("%s/round/%d/downcase/?param=X", gw.http, round)); got != want {
@@ -110,8 +110,8 @@ func TestReload(t *testing.T) {
 	}
 	gw.rewrite(file, "")
 	gw.says("/readyz", "a file with upstreams and routes is needed")
-	began := a.count()
-	testenv.Wait(t, "answers by the table of before", 20*time.Second, func() bool { return a.count() > began+100 })
+	began := a.Count()
+	testenv.Wait(t, "answers by the table of before", 20*time.Second, func() bool { return a.Count() > began+100 })
 
 	gw.rewrite(file, "feed: {peers: 7}\n"+text(0))
 	gw.says("/readyz", `"status":"ok"`, `"file":{"state":"ok; a restart is needed for feed.peers"}`)
@@ -121,13 +121,13 @@ func TestReload(t *testing.T) {
 	}
 	close(stop)
 	a.wait()
-	for id, body := range a.ids {
-		if !strings.HasPrefix(body, "lower case of ") {
-			t.Errorf("%s: the answer is %s", id, body)
+	for _, got := range a.Whole() {
+		if !strings.HasPrefix(got.Body, "lower case of ") {
+			t.Errorf("%s: the answer is %s", got.Record, got.Body)
 		}
 	}
-	if a.cut > 0 {
-		t.Errorf("%d of %d requests failed", a.cut, len(a.ids)+a.cut)
+	if a.Cut() > 0 {
+		t.Errorf("%d of %d requests failed", a.Cut(), a.Count()+a.Cut())
 	}
 	logs := filepath.Join(sub.data, "logs")
 	a.logged(t, 20*time.Second, func() map[string]int { return logIDs(t, logs) })

@@ -35,7 +35,7 @@ func text(t *testing.T) (lines []string) {
 // answer came.
 func sendAll(t *testing.T, base string, lines []string) *answers {
 	t.Helper()
-	a := &answers{ids: map[string]string{}}
+	a := &answers{}
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range 8 {
@@ -99,14 +99,14 @@ func TestEveryLineOfAText(t *testing.T) {
 		i.stop()
 		oracle(t, a, filepath.Join(i.data, "store"), filepath.Join(i.data, "logs"))
 		frames, got := 0, heard()
-		for _, body := range a.ids {
-			if n := got[body]; n != 1 {
-				t.Errorf("%q came %d times on the text feed", body, n)
+		for _, one := range a.Whole() {
+			if n := got[one.Body]; n != 1 {
+				t.Errorf("%q came %d times on the text feed", one.Body, n)
 			} else {
 				frames++
 			}
 		}
-		t.Logf("lines %d, answers %d, frames at the classic client %d", len(lines), len(a.ids), frames)
+		t.Logf("lines %d, answers %d, frames at the classic client %d", len(lines), a.Count(), frames)
 	})
 	t.Run("subscriber started late", func(t *testing.T) {
 		s := newInstance(t, []string{"service", "downcase"})

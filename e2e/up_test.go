@@ -1,13 +1,10 @@
 package e2e_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -19,9 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/internal/drill"
 	"github.com/earshot-mq/earshot/internal/testenv"
-	"github.com/earshot-mq/earshot/publisher/record"
 )
 
 // binary is the program under test, built once.
@@ -108,39 +104,14 @@ func (i *instance) stop() {
 	}
 }
 
-// answers is what clients got whole, by the id of its record.
+// answers is what clients got whole.
 type answers struct {
-	mu     sync.Mutex
-	ids    map[string]string // id → body
-	cut    int               // requests that failed or were cut
-	marked int
-	wait   func()
+	drill.Answers
+	wait func()
 }
 
-// get makes one request; a whole answer is noted by its mark, or where that has no
-// number by the request's id.
-func (a *answers) get(client *http.Client, at string) (whole bool) {
-	resp, err := client.Get(at)
-	var body []byte
-	if err == nil {
-		body, err = io.ReadAll(resp.Body)
-		resp.Body.Close()
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if err != nil {
-		a.cut++
-		return false
-	}
-	id := resp.Header.Get("Earshot-Record")
-	if _, err := record.ParseID(id); err == nil {
-		a.marked++
-	} else {
-		id = resp.Header.Get("X-Request-Id")
-	}
-	a.ids[id] = string(body)
-	return true
-}
+// get makes one request.
+func (a *answers) get(client *http.Client, at string) (whole bool) { return a.Get(client, at, "") }
 
 // load sends requests from several clients until stop is closed, each with words of
 // its own.
@@ -150,143 +121,75 @@ func load(base string, clients int, stop <-chan struct{}) *answers {
 
 // ask is load of a URL that the words are put behind.
 func ask(at string, clients int, stop <-chan struct{}) *answers {
-	a := &answers{ids: map[string]string{}}
+	a := &answers{}
 	var wg sync.WaitGroup
 	for c := range clients {
 		wg.Go(func() {
 			client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
-			a.loop(client, stop, func(n int) string { return at + url.QueryEscape(fmt.Sprintf("WORD-%d-%d", c, n)) })
+			a.Loop(client, stop, func(n int) (string, string) {
+				return at + url.QueryEscape(fmt.Sprintf("WORD-%d-%d", c, n)), ""
+			})
 		})
 	}
 	a.wait = wg.Wait
 	return a
 }
 
-// loop makes one request after the other until stop is closed.
-func (a *answers) loop(client *http.Client, stop <-chan struct{}, at func(n int) string) {
-	for n := 0; ; n++ {
-		select {
-		case <-stop:
-			return
-		default:
-		}
-		if !a.get(client, at(n)) {
-			time.Sleep(20 * time.Millisecond) // it is down
-		}
-	}
-}
-
 // logged waits until the id of every whole answer is among those that ids returns.
 func (a *answers) logged(t *testing.T, limit time.Duration, ids func() map[string]int) {
 	t.Helper()
 	var lines map[string]int
-	missing, one := 0, ""
+	var missing []drill.Answer
 	defer func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if missing > 0 {
-			t.Logf("%d of %d answers are not among %d lines, %s (%q) for one", missing, len(a.ids), len(lines), one, a.ids[one])
+		if len(missing) > 0 {
+			t.Logf("%d of %d answers are not among %d lines, %+v for one", len(missing), a.Count(), len(lines), missing[0])
 		}
 	}()
 	testenv.Wait(t, "a line for each answer", limit, func() bool {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		lines, missing = ids(), 0
-		for id := range a.ids {
-			if lines[id] == 0 {
-				missing, one = missing+1, id
+		all := a.Whole()
+		lines = ids()
+		missing = nil
+		for _, got := range all {
+			if lines[got.Record] == 0 {
+				missing = append(missing, got)
 			}
 		}
-		return missing == 0
+		return len(missing) == 0
 	})
 }
 
 // oracle judges by PROTOCOL.md 9: each whole answer's id is in the store and in the log
-// once, and no id is anywhere twice.
+// once, and no id is anywhere twice. Nothing may be lost.
 func oracle(t *testing.T, a *answers, storeDir, logDir string) {
 	t.Helper()
-	inStore, lost := storeIDs(t, storeDir)
-	inLog := logIDs(t, logDir)
-	missing, doubled := 0, 0
-	for id := range a.ids {
-		if inStore[id] == 0 || inLog[id] == 0 {
-			missing++
-			t.Logf("answer %s (%q): in the store %d times, in the log %d", id, a.ids[id], inStore[id], inLog[id])
-		}
+	v, err := drill.Judge(a.Whole(), &a.Answers, storeDir, logDir, drill.Expect{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, m := range []map[string]int{inStore, inLog} {
-		for id, n := range m {
-			if n > 1 {
-				doubled++
-				t.Logf("%s is there %d times", id, n)
-			}
-		}
-	}
-	t.Logf("answers %d (cut or refused %d), records in the store %d, lines in the log %d, missing %d, doubled %d, declared lost %d",
-		len(a.ids), a.cut, len(inStore), len(inLog), missing, doubled, lost)
-	if missing > 0 || doubled > 0 || lost > 0 || len(a.ids) == 0 || a.marked == 0 {
-		t.Errorf("missing %d, doubled %d, lost %d of %d answers (%d with a number)", missing, doubled, lost, len(a.ids), a.marked)
+	t.Log(v)
+	if v.Broken() || v.Lost > 0 || v.Answers == 0 || a.Marked() == 0 {
+		t.Errorf("%q; %d of %d answers have a number", v.Found, a.Marked(), v.Answers)
 	}
 }
 
-// storeIDs counts the records of a store, which are in order, and the numbers that its gap
-// lines stand for.
-func storeIDs(t *testing.T, dir string) (ids map[string]int, lost uint64) {
+// storeHeld is what a store has.
+func storeHeld(t *testing.T, dir string) *drill.Held {
 	t.Helper()
-	log, err := journal.Open(dir, journal.Options{Arrivals: true, ReadOnly: true})
-	if err != nil {
-		t.Fatal(err)
+	h, err := drill.ReadStore(dir)
+	if err != nil || len(h.Wrong) > 0 {
+		t.Fatal(err, h.Wrong)
 	}
-	ids = map[string]int{}
-	last := map[record.Run]uint64{}
-	r := log.Reader(1)
-	defer r.Close()
-	err = r.Read(func(e *journal.Entry, _ uint64) error {
-		if e.First <= last[e.Run] {
-			return fmt.Errorf("%s: %d to %d come after %d", e.Run, e.First, e.Last, last[e.Run])
-		}
-		last[e.Run] = e.Last
-		if e.Kind == journal.KindGap {
-			lost += e.Last - e.First + 1
-			return nil
-		}
-		for line := range e.Records() {
-			rec, err := record.Parse(line)
-			if err != nil {
-				return err
-			}
-			ids[rec.ID.String()]++
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ids, lost
+	return h
 }
 
-// logIDs reads a log of the format json, all its files.
+// logIDs counts the records in the files of a log of the format json.
 func logIDs(t *testing.T, dir string) map[string]int {
 	t.Helper()
-	files, _ := filepath.Glob(filepath.Join(dir, "*.log"))
-	ids := map[string]int{}
-	for _, f := range files {
-		text, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text = text[:bytes.LastIndexByte(text, '\n')+1] // it may be being written
-		scan := bufio.NewScanner(bytes.NewReader(text))
-		scan.Buffer(nil, 1<<20)
-		for scan.Scan() {
-			var line struct{ ID string }
-			if err := json.Unmarshal(scan.Bytes(), &line); err != nil {
-				t.Errorf("%s: %q: %v", f, scan.Text(), err)
-			}
-			ids[line.ID]++
-		}
+	h, err := drill.ReadLog(dir)
+	if err != nil {
+		t.Error(err)
 	}
-	return ids
+	return h.Records
 }
 
 func TestUpUnderKill9(t *testing.T) {
@@ -318,14 +221,14 @@ func TestSubscriberStoppedAndLate(t *testing.T) {
 	s.start()
 	stop := make(chan struct{})
 	a := load(s.http, 8, stop)
-	testenv.Wait(t, "answers before anybody listens", 20*time.Second, func() bool { return a.count() > 500 })
+	testenv.Wait(t, "answers before anybody listens", 20*time.Second, func() bool { return a.Count() > 500 })
 	sub := newInstance(t, []string{"subscriber"}, "--subscriber-connect", s.feed, "--subscriber-format", "json")
 	sub.start()
-	testenv.Wait(t, "more answers", 20*time.Second, func() bool { return a.count() > 1500 })
+	testenv.Wait(t, "more answers", 20*time.Second, func() bool { return a.Count() > 1500 })
 	_ = sub.cmd.Process.Signal(syscall.SIGSTOP)
-	testenv.Wait(t, "answers while it is stopped", 20*time.Second, func() bool { return a.count() > 3000 })
+	testenv.Wait(t, "answers while it is stopped", 20*time.Second, func() bool { return a.Count() > 3000 })
 	_ = sub.cmd.Process.Signal(syscall.SIGCONT)
-	testenv.Wait(t, "answers after it goes on", 20*time.Second, func() bool { return a.count() > 3500 })
+	testenv.Wait(t, "answers after it goes on", 20*time.Second, func() bool { return a.Count() > 3500 })
 	close(stop)
 	a.wait()
 	s.stop() // serves replay until the store has committed
@@ -333,18 +236,12 @@ func TestSubscriberStoppedAndLate(t *testing.T) {
 	oracle(t, a, filepath.Join(sub.data, "store"), filepath.Join(sub.data, "logs"))
 }
 
-func (a *answers) count() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return len(a.ids)
-}
-
 // TestUpStopsCleanly asks that an answer in flight at SIGTERM arrives, is logged, and
 // that the exit code is 0.
 func TestUpStopsCleanly(t *testing.T) {
 	i := newInstance(t, []string{"up"}, "--subscriber-format", "json")
 	i.start()
-	a := &answers{ids: map[string]string{}}
+	a := &answers{}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var wg sync.WaitGroup
@@ -358,7 +255,7 @@ func TestUpStopsCleanly(t *testing.T) {
 			}
 		})
 	}
-	testenv.Wait(t, "some answers", 20*time.Second, func() bool { return a.count() > 200 })
+	testenv.Wait(t, "some answers", 20*time.Second, func() bool { return a.Count() > 200 })
 	i.stop()
 	cancel()
 	wg.Wait()

@@ -2,7 +2,6 @@ package drill
 
 import (
 	"io"
-	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -23,8 +22,8 @@ type Answer struct {
 // value is ready to use.
 type Answers struct {
 	mu     sync.Mutex
-	whole  map[string]Answer // by Answer.Record
-	order  []string          // its keys, as they came
+	whole  []Answer        // as they came; only appended to
+	known  map[string]bool // their records
 	cut    int
 	failed map[string]bool // requests without a whole answer, by id, where the client gave one
 	marked int
@@ -59,15 +58,15 @@ func (a *Answers) Get(client *http.Client, url, id string) (whole bool) {
 	} else {
 		got.Record = got.Request
 	}
-	if a.whole == nil {
-		a.whole = map[string]Answer{}
+	if a.known == nil {
+		a.known = map[string]bool{}
 	}
-	if _, ok := a.whole[got.Record]; ok {
+	if a.known[got.Record] {
 		a.twice = append(a.twice, got.Record)
 		return true
 	}
-	a.whole[got.Record] = got
-	a.order = append(a.order, got.Record)
+	a.known[got.Record] = true
+	a.whole = append(a.whole, got)
 	return true
 }
 
@@ -121,18 +120,11 @@ func (a *Answers) Marked() int {
 	return a.marked
 }
 
-// Whole is all answers until now, by the ids of their records.
-func (a *Answers) Whole() map[string]Answer {
+// Whole is all answers until now, as they came, no two of one record.
+func (a *Answers) Whole() []Answer {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return maps.Clone(a.whole)
-}
-
-// since is the records of the answers from the n-th on, as they came.
-func (a *Answers) since(n int) []string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.order[n:len(a.order):len(a.order)]
+	return a.whole[:len(a.whole):len(a.whole)]
 }
 
 // hasFailed tells whether a request has no whole answer, as far as the client knows.

@@ -218,7 +218,7 @@ func lateSubscriber(w *World, d Dice) (err error) {
 	if err := errors.Join(w.heard(w.Answers.Count(), s), s.Stop()); err != nil {
 		return err
 	}
-	v, err := Judge(answers, &w.Answers, s.Data, Expect{Late: true})
+	v, err := s.judge(w, answers, Expect{})
 	if err != nil {
 		return err
 	}

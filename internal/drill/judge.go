@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"github.com/earshot-mq/earshot/publisher/record"
@@ -53,23 +52,24 @@ type Expect struct {
 	Named bool // each request had an id of its client's, so each record has a request
 }
 
-// Judge compares answers with the data folder of a subscriber that has ended, or has all
-// that it will get.
-func Judge(answers map[string]Answer, a *Answers, data string, e Expect) (Verdict, error) {
-	store, err := ReadStore(filepath.Join(data, "store"))
+// Judge compares answers, some or all of a's, with the folders of the store and of the log
+// files of a subscriber that has ended, or has all that it will get.
+func Judge(answers []Answer, a *Answers, storeDir, logDir string, e Expect) (Verdict, error) {
+	store, err := ReadStore(storeDir)
 	if err != nil {
 		return Verdict{}, fmt.Errorf("drill: %w", err)
 	}
-	log, err := ReadLog(filepath.Join(data, "logs"))
+	log, err := ReadLog(logDir)
 	if err != nil {
 		return Verdict{}, fmt.Errorf("drill: %w", err)
 	}
 	return judge(answers, a, store, log, e), nil
 }
 
-func judge(answers map[string]Answer, a *Answers, store, log *Held, e Expect) Verdict {
+func judge(answers []Answer, a *Answers, store, log *Held, e Expect) Verdict {
 	v := Verdict{Answers: len(answers), Cut: a.Cut(), Records: len(store.Records), Lines: len(log.Records), Lost: store.Lost}
-	for name, got := range answers {
+	for _, got := range answers {
+		name := got.Record
 		if inStore, inLog := store.has(name), log.has(name); (inStore == 0 || inLog == 0) && !store.inGap(name) {
 			v.found(&v.Missing, "answer %s (request %s, status %d): in the store %d times, in the log %d", name, got.Request, got.Status, inStore, inLog)
 		} else if inStore > 0 && store.inGap(name) {
@@ -129,15 +129,15 @@ func (v *Verdict) alike(store, log *Held) {
 
 // owners asks that a record says what its answer said, and that one without an answer is
 // of a request that failed, or was made again below the client.
-func (v *Verdict) owners(answers map[string]Answer, a *Answers, store *Held) {
-	answered := map[string]bool{}
+func (v *Verdict) owners(answers []Answer, a *Answers, store *Held) {
+	of, answered := map[string]Answer{}, map[string]bool{}
 	for _, got := range answers {
-		answered[got.Request] = true
+		of[got.Record], answered[got.Request] = got, true
 	}
 	for _, l := range store.Lines {
-		got, ok := answers[l.ID]
+		got, ok := of[l.ID]
 		if !ok {
-			got, ok = answers[l.Request]
+			got, ok = of[l.Request]
 		}
 		switch {
 		case ok && (got.Status != l.Status || got.Request != l.Request || l.whole && !sameBody(got.Body, l.Body)):

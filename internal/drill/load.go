@@ -95,7 +95,9 @@ func (w *World) has(s *Subscriber, answers int) (bool, error) {
 		return false, fmt.Errorf("drill: %s: %w", s.Name, err)
 	}
 	if n := answers - s.seen; n > 0 {
-		s.left = append(s.left, w.Answers.since(s.seen)[:n]...)
+		for _, got := range w.Answers.Whole()[s.seen:answers] {
+			s.left = append(s.left, got.Record)
+		}
 		s.seen = answers
 	}
 	s.left = slices.DeleteFunc(s.left, func(name string) bool { return s.log.has(name) > 0 || s.log.inGap(name) })

@@ -259,13 +259,17 @@ func (w *World) quiet() {
 func (w *World) Judge() (all []Verdict, err error) {
 	answers := w.Answers.Whole()
 	for _, s := range w.Subscribers {
-		v, err := Judge(answers, &w.Answers, s.Data, Expect{Named: true})
+		v, err := s.judge(w, answers, Expect{Named: true})
 		if err != nil {
 			return nil, fmt.Errorf("%w (%s)", err, s.Name)
 		}
 		all = append(all, v)
 	}
 	return all, nil
+}
+
+func (s *Subscriber) judge(w *World, answers []Answer, e Expect) (Verdict, error) {
+	return Judge(answers, &w.Answers, filepath.Join(s.Data, "store"), filepath.Join(s.Data, "logs"), e)
 }
 
 // Keep copies what is on the disks to the world's folder, for people to look at.
