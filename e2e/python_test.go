@@ -4,18 +4,16 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/drill"
 	"github.com/earshot-mq/earshot/internal/journal"
 	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/publisher"
@@ -38,16 +36,13 @@ func python(t *testing.T, env []string, args []string, modules ...string) *outpu
 func freePort(t *testing.T) string {
 	t.Helper()
 	for range 1000 {
-		port := strconv.Itoa(15000 + rand.IntN(17000))
-		if _, taken := givenPorts.LoadOrStore(port, true); taken {
-			continue
-		}
-		l, err := net.Listen("tcp", "127.0.0.1:"+port)
+		port, err := drill.FreePort("127.0.0.1")
 		if err != nil {
-			continue
+			t.Fatal(err)
 		}
-		_ = l.Close()
-		return port
+		if _, taken := givenPorts.LoadOrStore(port, true); !taken {
+			return port
+		}
 	}
 	t.Fatal("no free port")
 	return ""

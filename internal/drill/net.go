@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -40,11 +41,12 @@ const forgotten = 10 * time.Second
 // NewNet makes a network without addresses.
 func NewNet() *Net { return &Net{links: map[*link]struct{}{}, healed: make(chan struct{})} }
 
-// Pass passes connections to one address on to another.
-func (n *Net) Pass(from, to string) error {
+// Pass passes connections to one address on to another, and tells the first: its port may
+// have been 0.
+func (n *Net) Pass(from, to string) (at string, err error) {
 	l, err := net.Listen("tcp", from)
 	if err != nil {
-		return err
+		return "", fmt.Errorf("drill: %w", err)
 	}
 	n.mu.Lock()
 	n.listeners = append(n.listeners, l)
@@ -55,14 +57,14 @@ func (n *Net) Pass(from, to string) error {
 			if err != nil {
 				return
 			}
-			n.wait.Go(func() { n.carry(c.(*net.TCPConn), to) })
+			n.wait.Go(func() { n.carry(c, to) })
 		}
 	})
-	return nil
+	return l.Addr().String(), nil
 }
 
 // carry passes one connection on until one end, or the network, ends it.
-func (n *Net) carry(near *net.TCPConn, to string) {
+func (n *Net) carry(near net.Conn, to string) {
 	if n.now().refuse {
 		reset(near)
 		return

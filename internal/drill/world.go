@@ -190,8 +190,8 @@ func (w *World) publisher(name, data string, args ...string) (p *Proc, at string
 	}
 	for i, n := range w.nets {
 		for _, port := range ports[2:] {
-			if err := n.Pass(net.JoinHostPort(far(i), port), net.JoinHostPort(near, port)); err != nil {
-				return nil, "", fmt.Errorf("drill: %w", err)
+			if _, err := n.Pass(net.JoinHostPort(far(i), port), net.JoinHostPort(near, port)); err != nil {
+				return nil, "", err
 			}
 		}
 	}
