@@ -8,7 +8,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test short lint fuzz bench docs image clean
+.PHONY: help deps build run test short lint fuzz chaos soak bench docs image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,12 @@ lint: deps ## what CI lints
 
 fuzz: deps ## each fuzz test for ten seconds (FUZZTIME=1m for longer)
 	@deploy/fuzz $(or $(FUZZTIME),10s)
+
+chaos: deps ## the long matrix of faults, totals by kind (FAULTS=1000 POINTS=10; WITHIN=1h bounds each of its parts; SEED=1)
+	@$(GO) test -tags $(TAGS) -timeout 0 -v ./e2e/chaos -args -faults $(or $(FAULTS),1000) -points $(or $(POINTS),10) -within $(or $(WITHIN),1h) -seed $(or $(SEED),1)
+
+soak: build ## faults by chance for a while (FOR=10m SEED=7); it prints the seed and the totals
+	@$(BIN) drill --for $(or $(FOR),10m) --seed $(or $(SEED),0)
 
 bench: deps ## measure beside libzmq in C; prints, asserts nothing
 	@$(GO) run -tags $(TAGS) ./bench $(BENCH)

@@ -18,7 +18,7 @@ import (
 
 var (
 	faults = flag.Int("faults", len(drill.Faults()), "how many faults, each kind once before any comes again")
-	within = flag.Duration("within", 5*time.Minute, "no further fault after so long")
+	within = flag.Duration("within", 5*time.Minute, "no further fault after so long, in each test")
 	seed   = flag.Uint64("seed", 1, "seed of the sequence of faults")
 )
 

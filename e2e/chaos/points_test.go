@@ -27,10 +27,10 @@ type point struct {
 	most int // the number is chosen from 1 to this
 }
 
-// newWorld makes a world for a test.
-func newWorld(t *testing.T) *drill.World {
+// newWorld makes a world for a test, with disks if hold is not nil.
+func newWorld(t *testing.T, hold []string) *drill.World {
 	t.Helper()
-	w, err := drill.NewWorld(drill.WorldOptions{Program: []string{binary}, Dir: filepath.Join(t.TempDir(), "world")})
+	w, err := drill.NewWorld(drill.WorldOptions{Program: []string{binary}, Hold: hold, Dir: filepath.Join(t.TempDir(), "world")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,8 +42,8 @@ func newWorld(t *testing.T) *drill.World {
 	return w
 }
 
-// verdict ends a world and asks the oracle. lost allows what is declared lost.
-func verdict(t *testing.T, w *drill.World, lost bool) {
+// verdict ends a world and asks the oracle, and tells how much is declared lost.
+func verdict(t *testing.T, w *drill.World) (lost uint64) {
 	t.Helper()
 	if err := w.Stop(); err != nil {
 		t.Error(err)
@@ -54,9 +54,44 @@ func verdict(t *testing.T, w *drill.World, lost bool) {
 	}
 	for i, v := range all {
 		t.Logf("subscriber%d: %s", i+1, v)
-		if v.Broken() || v.Answers == 0 || v.Lost > 0 && !lost {
+		lost = max(lost, v.Lost)
+		if v.Broken() || v.Answers == 0 || v.Lost != lost {
 			t.Errorf("subscriber%d: %q", i+1, v.Found)
 		}
+	}
+	return lost
+}
+
+// TestDeclared kills a service with a full disk while nobody listens: that is lost, and
+// declared to the record.
+func TestDeclared(t *testing.T) {
+	if d, err := drill.NewDisk(hold(), t.TempDir(), 1); err != nil {
+		testenv.Missing(t, err.Error())
+	} else if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, hold())
+	if err := w.KillFull(); err != nil {
+		t.Fatal(err)
+	}
+	if lost := verdict(t, w); lost == 0 {
+		t.Error("nothing was lost: this test shows nothing")
+	}
+}
+
+// rounds does a test so often as the flag says, each time in a world of its own in which
+// nothing may be lost.
+func rounds(t *testing.T, test func(t *testing.T, w *drill.World, chance *rand.Rand)) {
+	chance := rand.New(rand.NewPCG(*seed, 1))
+	end := time.Now().Add(*within)
+	for n := 0; n == 0 || n < *points && time.Now().Before(end); n++ {
+		t.Run(fmt.Sprint(n+1), func(t *testing.T) {
+			w := newWorld(t, nil)
+			test(t, w, chance)
+			if lost := verdict(t, w); lost > 0 {
+				t.Errorf("%d declared lost", lost)
+			}
+		})
 	}
 }
 
@@ -69,77 +104,85 @@ func inject(t *testing.T, what string) []string {
 // TestCrashPoints kills the processes as they enter system calls: those by which they say,
 // store, sync and rename.
 func TestCrashPoints(t *testing.T) {
-	w := newWorld(t)
-	chance := rand.New(rand.NewPCG(*seed, 1))
-	for _, r := range []struct {
-		who    *drill.Proc
-		points []point
-	}{
-		{w.Services[0], []point{{"write", 200}, {"pwrite64", 40}, {"fdatasync", 6}, {"fsync", 1}, {"openat", 12}, {"renameat", 1}}},
-		{w.Gateway, []point{{"write", 200}, {"pwrite64", 40}, {"fdatasync", 6}, {"fsync", 1}}},
-		{w.Subscribers[0].Proc, []point{{"write", 300}, {"pwrite64", 40}, {"fdatasync", 6}, {"fsync", 2}, {"openat", 12}, {"renameat", 1}}},
-	} {
-		for _, p := range r.points {
-			hits := 0
-			for range *points {
-				what := fmt.Sprintf("%s:signal=KILL:when=%d", p.call, 1+chance.IntN(p.most))
-				if err := r.who.Stop(); err != nil {
-					t.Fatal(err)
-				}
-				r.who.Wrap = inject(t, what)
-				if err := r.who.Start(); err != nil {
-					t.Fatal(err)
-				}
-				if r.who.Wait(3 * time.Second) {
-					hits++
-				}
-				r.who.Kill()
-				r.who.Wrap = nil
-				if err := r.who.Up(); err != nil {
-					t.Fatalf("%s after %s: %v", r.who.Name, what, err)
-				}
-				if err := w.Settle(); err != nil {
-					t.Fatalf("%s after %s: %v", r.who.Name, what, err)
-				}
+	hits, tries := map[string]int{}, 0
+	rounds(t, func(t *testing.T, w *drill.World, chance *rand.Rand) {
+		for _, r := range []struct {
+			who    *drill.Proc
+			points []point
+		}{
+			{w.Services[0], []point{{"write", 200}, {"pwrite64", 40}, {"fdatasync", 6}, {"fsync", 1}, {"openat", 12}, {"renameat", 1}}},
+			{w.Gateway, []point{{"write", 200}, {"pwrite64", 40}, {"fdatasync", 6}, {"fsync", 1}}},
+			{w.Subscribers[0].Proc, []point{{"write", 300}, {"pwrite64", 40}, {"fdatasync", 6}, {"fsync", 2}, {"openat", 12}, {"renameat", 1}}},
+		} {
+			for _, p := range r.points {
+				tries++
+				hits[r.who.Name+" at "+p.call] += crash(t, w, r.who, fmt.Sprintf("%s:signal=KILL:when=%d", p.call, 1+chance.IntN(p.most)))
 			}
-			t.Logf("%s: killed at %s %d times of %d", r.who.Name, p.call, hits, *points)
+		}
+	})
+	told(t, hits)
+	t.Logf("%d starts", tries)
+}
+
+// crash starts a process that dies at a system call, and again, and tells whether it did.
+func crash(t *testing.T, w *drill.World, p *drill.Proc, what string) (hits int) {
+	t.Helper()
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	p.Wrap = inject(t, what)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if p.Wait(3 * time.Second) {
+		hits = 1
+	}
+	p.Kill()
+	p.Wrap = nil
+	if err := p.Up(); err != nil {
+		t.Fatalf("%s after %s: %v", p.Name, what, err)
+	}
+	if err := w.Settle(); err != nil {
+		t.Fatalf("%s after %s: %v", p.Name, what, err)
+	}
+	return hits
+}
+
+// told says how often something befell, of each kind at least once.
+func told(t *testing.T, hits map[string]int) {
+	t.Helper()
+	for _, row := range slices.Sorted(maps.Keys(hits)) {
+		t.Logf("%s: %d times", row, hits[row])
+		if hits[row] == 0 {
+			t.Errorf("%s: never: this row shows nothing", row)
 		}
 	}
-	verdict(t, w, false)
 }
 
 // TestDiskErrors has the system calls of the disk fail, or take long, for a while: what is
 // answered meanwhile is logged all the same, and nobody falls.
 func TestDiskErrors(t *testing.T) {
-	w := newWorld(t)
-	both := []*drill.Proc{w.Services[0], w.Subscribers[0].Proc}
 	hits := map[string]int{}
-	for range *points {
+	rounds(t, func(t *testing.T, w *drill.World, _ *rand.Rand) {
 		for _, what := range []string{
 			"pwrite64:error=EIO:when=3..9",
 			"pwrite64:error=ENOSPC:when=2+3",
 			"pwrite64:error=EIO:when=1+2 ftruncate:error=EIO",
 			"pwrite64:error=EIO:when=1+3 openat:error=EMFILE:when=2+3",
 			"pwrite64:error=EIO:when=2+3 fsync:error=EIO:when=1+2",
+			"pwrite64:error=EIO:when=2+4 renameat:error=EIO",
 			"pwrite64:error=EIO fdatasync:error=EIO fsync:error=EIO ftruncate:error=EIO",
 			"fdatasync:error=EIO:when=2",
 			"fdatasync:error=EIO:when=1+2 fsync:error=EIO:when=2+2",
-			"pwrite64:error=EIO:when=2+4 renameat:error=EIO",
 			"fdatasync:delay_enter=400000",
 			"pwrite64:delay_enter=30000:when=2+3",
 		} {
-			for _, p := range both {
+			for _, p := range []*drill.Proc{w.Services[0], w.Subscribers[0].Proc} {
 				hits[what] += broken(t, w, p, what)
 			}
 		}
-	}
-	for _, row := range slices.Sorted(maps.Keys(hits)) {
-		t.Logf("%s: %d times", row, hits[row])
-		if hits[row] == 0 {
-			t.Errorf("%s: nothing failed: this row shows nothing", row)
-		}
-	}
-	verdict(t, w, false)
+	})
+	told(t, hits)
 }
 
 // broken attaches strace to a process for a while, and tells how often something befell it.

@@ -14,6 +14,7 @@ import (
 type Answer struct {
 	Record  string // id of its record, or the request's where the mark has no number
 	Request string // id of the request
+	URL     string // what was asked for
 	Status  int
 	Body    string
 }
@@ -49,7 +50,7 @@ func (a *Answers) Get(client *http.Client, url, id string) (whole bool) {
 	if err != nil {
 		return a.fail(id)
 	}
-	got := Answer{Record: resp.Header.Get("Earshot-Record"), Request: resp.Header.Get("X-Request-Id"), Status: resp.StatusCode, Body: string(body)}
+	got := Answer{URL: url, Record: resp.Header.Get("Earshot-Record"), Request: resp.Header.Get("X-Request-Id"), Status: resp.StatusCode, Body: string(body)}
 	_, err = record.ParseID(got.Record)
 	a.mu.Lock()
 	defer a.mu.Unlock()

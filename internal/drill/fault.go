@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/admin"
@@ -200,21 +202,23 @@ func missedRestart(w *World, d Dice) error {
 }
 
 // lateSubscriber starts one with an empty store, asks that it gets everything from the
-// first record on, and has it forgotten.
+// first record on, and has it forgotten. The service with the small journal keeps only the
+// last of what all others have committed, so it is left out.
 func lateSubscriber(w *World, d Dice) (err error) {
 	w.fresh++
 	name := fmt.Sprintf("late%d", w.fresh)
 	data := filepath.Join(w.o.Dir, name)
-	s, err := w.subscriber(name, data, near)
+	s, err := w.subscriber(name, data, near, []string{w.feeds[0], w.feeds[2]})
 	if err != nil {
 		return err
 	}
+	s.wants = func(got Answer) bool { return !strings.Contains(got.URL, "/"+w.Services[1].Name+"/") }
 	defer s.Kill()
 	w.wait(200*time.Millisecond, d.Wait)
 	if err := start(s.Proc); err != nil {
 		return err
 	}
-	answers := w.Answers.Whole()
+	answers := slices.DeleteFunc(slices.Clone(w.Answers.Whole()), func(got Answer) bool { return !s.wants(got) })
 	if err := errors.Join(w.heard(w.Answers.Count(), s), s.Stop()); err != nil {
 		return err
 	}
@@ -225,7 +229,7 @@ func lateSubscriber(w *World, d Dice) (err error) {
 	if v.Broken() {
 		return fmt.Errorf("%w: %s: %s: %q", ErrLoss, name, v, v.Found)
 	}
-	for _, p := range w.Publishers() {
+	for _, p := range []*Proc{w.Services[0], w.Gateway} {
 		if err := p.forget(name); err != nil {
 			return err
 		}
@@ -289,13 +293,33 @@ func (w *World) full(d Dice, disk *Disk, p *Proc, metric string) error {
 	return p.Ready(startLimit)
 }
 
+// KillFull kills the service whose disk is full while no subscriber is there: what was in its
+// memory is gone, and must be declared. No fault of the table may lose anything, so this is
+// none of them.
+func (w *World) KillFull() error {
+	p := w.Services[1]
+	subs := procs(w.Subscribers)
+	for _, s := range subs {
+		s.Kill()
+	}
+	if err := w.fill(w.disks[0], p, "earshot_journal_degraded"); err != nil {
+		return err
+	}
+	w.burst(4, 300*time.Millisecond, p.Name)
+	p.Kill()
+	if err := w.disks[0].Free(); err != nil {
+		return fmt.Errorf("drill: %w", err)
+	}
+	return start(append(subs, p)...)
+}
+
 // fill fills a disk under load until its process says so.
 func (w *World) fill(disk *Disk, p *Proc, metric string) error {
 	if err := disk.Fill(); err != nil {
 		return err
 	}
 	for end := time.Now().Add(startLimit); ; {
-		w.Burst(8, 100*time.Millisecond)
+		w.burst(8, 100*time.Millisecond, w.Services[1].Name) // all of it goes to either disk
 		v, err := p.metric(metric)
 		if v == 1 || err != nil {
 			return err

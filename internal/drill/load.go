@@ -17,13 +17,15 @@ type Subscriber struct {
 	Net  *Net
 	Data string
 
-	log  *Log
-	seen int      // so many answers were looked for
-	left []string // of those, the ones that its log does not have yet
+	wants func(Answer) bool // nil means all
+	log   *Log
+	seen  int      // so many answers were looked for
+	left  []string // of those, the ones that its log does not have yet
 }
 
-// ask makes one request after the other, each with words of its own, until stop is closed.
-func (w *World) ask(who string, stop <-chan struct{}, every time.Duration) {
+// ask makes one request after the other, each with words of its own, until stop is closed;
+// with only, of that service alone.
+func (w *World) ask(who, only string, stop <-chan struct{}, every time.Duration) {
 	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
 	defer client.CloseIdleConnections()
 	w.Answers.Loop(client, stop, func(n int) (string, string) {
@@ -32,14 +34,14 @@ func (w *World) ask(who string, stop <-chan struct{}, every time.Duration) {
 		}
 		w.requests.Add(1)
 		word := fmt.Sprintf("WORD %s %d", who, n)
-		if n%97 == 40 {
+		if n%197 == 40 {
 			word += strings.Repeat(" LONG", 1600)
 		}
 		id := fmt.Sprintf("%s-%d", who, n)
-		switch n % 8 {
-		case 3, 6:
+		switch {
+		case n%8 == 3 || n%8 == 6 || only == "wordcount":
 			return w.http + "/wordcount/?text=" + url.QueryEscape(word), id
-		case 5:
+		case n%8 == 5:
 			return w.http + "/nobody/?" + url.QueryEscape(word), id // the gateway's own answer
 		}
 		return w.http + "/downcase/?param=" + url.QueryEscape(word), id
@@ -47,12 +49,14 @@ func (w *World) ask(who string, stop <-chan struct{}, every time.Duration) {
 }
 
 // Burst asks from so many clients more, without a pause, for a while.
-func (w *World) Burst(clients int, d time.Duration) {
+func (w *World) Burst(clients int, d time.Duration) { w.burst(clients, d, "") }
+
+func (w *World) burst(clients int, d time.Duration, only string) {
 	n := w.bursts.Add(1)
 	stop := make(chan struct{})
 	var wait sync.WaitGroup
 	for c := range clients {
-		wait.Go(func() { w.ask(fmt.Sprintf("b%d.%d", n, c), stop, 0) })
+		wait.Go(func() { w.ask(fmt.Sprintf("b%d.%d", n, c), only, stop, 0) })
 	}
 	pause(w.stop, d)
 	close(stop)
@@ -96,7 +100,9 @@ func (w *World) has(s *Subscriber, answers int) (bool, error) {
 	}
 	if n := answers - s.seen; n > 0 {
 		for _, got := range w.Answers.Whole()[s.seen:answers] {
-			s.left = append(s.left, got.Record)
+			if s.wants == nil || s.wants(got) {
+				s.left = append(s.left, got.Record)
+			}
 		}
 		s.seen = answers
 	}

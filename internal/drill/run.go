@@ -43,7 +43,7 @@ type Totals struct {
 // Bounds of one world: then it is judged and another one is made, so that neither memory
 // nor disk depends on how long a run is.
 const (
-	worldAnswers = 25_000
+	worldAnswers = 15_000
 	worldFaults  = 60
 )
 
@@ -112,8 +112,8 @@ func (r *runner) world(ctx context.Context) (err error) {
 		w.quiet()
 		for _, p := range w.All() {
 			p.Continue()
-			_ = p.Stop() // what there is is judged; the first error is what counts
 		}
+		_ = w.end() // what there is is judged; the first error is what counts
 	}
 	return errors.Join(err, r.judge(w))
 }

@@ -46,7 +46,12 @@ type World struct {
 	bursts   atomic.Int64
 }
 
-const diskMiB = 96
+// The disks, of the service and of the subscriber, in MiB: for all that a world stores and
+// what is allocated ahead. That is written before a process notices that its disk is full, so
+// the service's journal has a small bound, a sixteenth of which is a segment.
+var diskMiB = [2]int{48, 128}
+
+const diskJournal = "16MiB"
 
 // NewWorld makes a world, starts it and lets the clients ask.
 func NewWorld(o WorldOptions) (w *World, err error) {
@@ -70,7 +75,11 @@ func NewWorld(o WorldOptions) (w *World, err error) {
 	}
 	var upstreams, routes strings.Builder
 	for i, name := range []string{"downcase", "wordcount"} {
-		p, at, err := w.publisher(name, w.data(name, i, 0), "service", name, "--trusted", "127.0.0.1/32")
+		args := []string{"service", name, "--trusted", "127.0.0.1/32"}
+		if i == 1 {
+			args = append(args, "--journal-max-bytes", diskJournal)
+		}
+		p, at, err := w.publisher(name, w.data(name, i, 0), args...)
 		if err != nil {
 			return nil, err
 		}
@@ -93,7 +102,7 @@ func NewWorld(o WorldOptions) (w *World, err error) {
 		if w.noNet != "" {
 			host = near
 		}
-		s, err := w.subscriber(name, w.data(name, i, 1), host)
+		s, err := w.subscriber(name, w.data(name, i, 1), host, w.feeds)
 		if err != nil {
 			return nil, err
 		}
@@ -104,7 +113,7 @@ func NewWorld(o WorldOptions) (w *World, err error) {
 		return nil, err
 	}
 	for c := range o.Clients {
-		w.load.Go(func() { w.ask(fmt.Sprintf("c%d", c), w.stop, 10*time.Millisecond) })
+		w.load.Go(func() { w.ask(fmt.Sprintf("c%d", c), "", w.stop, 10*time.Millisecond) })
 	}
 	return w, nil
 }
@@ -116,7 +125,7 @@ func (w *World) mount() {
 		return
 	}
 	for i := range w.disks {
-		d, err := NewDisk(w.o.Hold, filepath.Join(w.o.Dir, fmt.Sprintf("disk%d", i+1)), diskMiB)
+		d, err := NewDisk(w.o.Hold, filepath.Join(w.o.Dir, fmt.Sprintf("disk%d", i+1)), diskMiB[i])
 		if err != nil {
 			w.noDisk = strings.TrimPrefix(err.Error(), "drill: ")
 			return
@@ -198,17 +207,17 @@ func (w *World) publisher(name, data string, args ...string) (p *Proc, at string
 	return p, at, nil
 }
 
-// subscriber makes one that finds the publishers under a host.
-func (w *World) subscriber(name, data, host string) (*Subscriber, error) {
-	ports, err := w.ports(1)
+// subscriber makes one that finds the publishers of some feeds under a host.
+func (w *World) subscriber(name, data, host string, ports []string) (*Subscriber, error) {
+	admin, err := w.ports(1)
 	if err != nil {
 		return nil, err
 	}
 	var feeds []string
-	for _, port := range w.feeds {
+	for _, port := range ports {
 		feeds = append(feeds, "tcp://"+net.JoinHostPort(host, port))
 	}
-	p := w.proc(name, ports[0], "subscriber", "--data", data, "--connect", strings.Join(feeds, ","), "--name", name,
+	p := w.proc(name, admin[0], "subscriber", "--data", data, "--connect", strings.Join(feeds, ","), "--name", name,
 		"--format", "json", "--store-max-bytes", "4GiB")
 	if data == filepath.Join(w.o.Dir, name) { // on a full disk, files that were left are removed
 		p.args = append(p.args, "--subscriber-rotate-bytes", "1MiB", "--subscriber-keep", "100000")
@@ -233,7 +242,11 @@ func (w *World) All() (all []*Proc) {
 // by SIGTERM, the publishers first. Judge may follow.
 func (w *World) Stop() error {
 	w.quiet()
-	errs := w.Settle()
+	return errors.Join(w.Settle(), w.end())
+}
+
+// end ends all processes by SIGTERM, the publishers first.
+func (w *World) end() (errs error) {
 	if w.Gateway != nil {
 		for _, p := range append([]*Proc{w.Gateway}, w.Services...) {
 			errs = errors.Join(errs, p.Stop())
