@@ -110,9 +110,9 @@ func TestCrashPoints(t *testing.T) {
 			who    *drill.Proc
 			points []point
 		}{
-			{w.Services[0], []point{{"write", 200}, {"pwrite64", 40}, {"fdatasync", 6}, {"fsync", 1}, {"openat", 12}, {"renameat", 1}}},
-			{w.Gateway, []point{{"write", 200}, {"pwrite64", 40}, {"fdatasync", 6}, {"fsync", 1}}},
-			{w.Subscribers[0].Proc, []point{{"write", 300}, {"pwrite64", 40}, {"fdatasync", 6}, {"fsync", 2}, {"openat", 12}, {"renameat", 1}}},
+			{w.Services[0], []point{{"write", 200}, {"pwrite64,pwritev", 40}, {"fdatasync", 6}, {"fsync", 1}, {"openat", 12}, {"renameat", 1}}},
+			{w.Gateway, []point{{"write", 200}, {"pwrite64,pwritev", 40}, {"fdatasync", 6}, {"fsync", 1}}},
+			{w.Subscribers[0].Proc, []point{{"write", 300}, {"pwrite64,pwritev", 12}, {"fdatasync", 6}, {"fsync", 2}, {"openat", 12}, {"renameat", 1}}},
 		} {
 			for _, p := range r.points {
 				tries++
@@ -134,7 +134,7 @@ func crash(t *testing.T, w *drill.World, p *drill.Proc, what string) (hits int) 
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if p.Wait(3 * time.Second) {
+	if p.Wait(10 * time.Second) {
 		hits = 1
 	}
 	p.Kill()
@@ -165,17 +165,17 @@ func TestDiskErrors(t *testing.T) {
 	hits := map[string]int{}
 	rounds(t, func(t *testing.T, w *drill.World, _ *rand.Rand) {
 		for _, what := range []string{
-			"pwrite64:error=EIO:when=3..9",
-			"pwrite64:error=ENOSPC:when=2+3",
-			"pwrite64:error=EIO:when=1+2 ftruncate:error=EIO",
-			"pwrite64:error=EIO:when=1+3 openat:error=EMFILE:when=2+3",
-			"pwrite64:error=EIO:when=2+3 fsync:error=EIO:when=1+2",
-			"pwrite64:error=EIO:when=2+4 renameat:error=EIO",
-			"pwrite64:error=EIO fdatasync:error=EIO fsync:error=EIO ftruncate:error=EIO",
+			"pwrite64,pwritev:error=EIO:when=3..9",
+			"pwrite64,pwritev:error=ENOSPC:when=2+3",
+			"pwrite64,pwritev:error=EIO:when=1+2 ftruncate:error=EIO",
+			"pwrite64,pwritev:error=EIO:when=1+3 openat:error=EMFILE:when=2+3",
+			"pwrite64,pwritev:error=EIO:when=2+3 fsync:error=EIO:when=1+2",
+			"pwrite64,pwritev:error=EIO:when=2+4 renameat:error=EIO",
+			"pwrite64,pwritev:error=EIO fdatasync:error=EIO fsync:error=EIO ftruncate:error=EIO",
 			"fdatasync:error=EIO:when=2",
 			"fdatasync:error=EIO:when=1+2 fsync:error=EIO:when=2+2",
 			"fdatasync:delay_enter=400000",
-			"pwrite64:delay_enter=30000:when=2+3",
+			"pwrite64,pwritev:delay_enter=30000:when=2+3",
 		} {
 			for _, p := range []*drill.Proc{w.Services[0], w.Subscribers[0].Proc} {
 				hits[what] += broken(t, w, p, what)
