@@ -241,6 +241,35 @@ func TestCreditBoundsWhatIsSent(t *testing.T) {
 	testenv.Wait(t, "all", testenv.Patience, func() bool { return e.records(EventData) == 10_000 })
 }
 
+// TestFirstDataIsShort: a slow line is not to be silent for long.
+func TestFirstDataIsShort(t *testing.T) {
+	c, src := newContext(t), &shelf{}
+	s, _ := serve(t, c, src, ServerOptions{Instance: "a"})
+	for range 300 {
+		src.put(100)
+	}
+	_, at, _ := s.Endpoints()
+	f, e := follow(t, c, FollowerOptions{Endpoint: at})
+	testenv.Wait(t, "welcome", testenv.Patience, func() bool { return e.count(EventWelcome) == 1 })
+	f.Fetch(testRun, 1, 1<<30)
+	testenv.Wait(t, "all", testenv.Patience, func() bool { return e.records(EventData) == 30_000 })
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	limit, longest := dataFirst, 0
+	for _, ev := range e.events {
+		if ev.Kind != EventData {
+			continue
+		}
+		if ev.Bytes > limit+len(src.entries[0].Raw)*2 {
+			t.Errorf("%d bytes after one of %d: it may be twice as long", ev.Bytes, longest)
+		}
+		limit, longest = 2*limit, max(longest, ev.Bytes)
+	}
+	if longest < dataLimit {
+		t.Errorf("the longest has %d bytes, want %d", longest, dataLimit)
+	}
+}
+
 func TestEndOfAnEndedRun(t *testing.T) {
 	c, src := newContext(t), &shelf{}
 	src.put(5)

@@ -88,6 +88,9 @@ type Follower struct {
 	roster   uint64
 	hello    helloState
 	helloAt  time.Time
+	fetching map[record.Run]bool
+	owes     time.Time     // since when replay owes a word
+	owing    time.Duration // how long it may
 	heard    time.Time
 	again    time.Time // of the next reconnect, while silent
 	silent   bool
@@ -106,12 +109,13 @@ const (
 
 type command struct {
 	verb string
+	run  record.Run
 	body []byte
 }
 
 const (
 	silence   = 3 * time.Second
-	reconnect = time.Second
+	reconnect = 6 * time.Second // where a round trip takes 600 ms, a first HEAD takes 2.6 s; libzmq itself tries more often
 	helloWait = 2 * time.Second
 	followTic = 500 * time.Millisecond
 	lastWords = 300 * time.Millisecond // for the last commit to leave
@@ -131,7 +135,7 @@ func NewFollower(ctx *zmq.Context, o FollowerOptions) (*Follower, error) {
 	if _, _, err := net.SplitHostPort(strings.TrimPrefix(o.Endpoint, "tcp://")); err != nil || !strings.HasPrefix(o.Endpoint, "tcp://") {
 		return nil, fmt.Errorf("feed: endpoint %q is not of the form tcp://HOST:PORT", o.Endpoint)
 	}
-	return &Follower{o: o, ctx: ctx, cmds: queue.New[command](1 << 40)}, nil
+	return &Follower{o: o, ctx: ctx, cmds: queue.New[command](1 << 40), fetching: map[record.Run]bool{}, owing: silence}, nil
 }
 
 // Endpoint is the feed that is followed.
@@ -143,24 +147,24 @@ func (f *Follower) Endpoint() string { return f.o.Endpoint }
 func (f *Follower) Fetch(run record.Run, from uint64, credit int64) {
 	a := of(run)
 	a.From, a.Credit = from, credit
-	f.cmds.Put(command{verbFetch, encode(a)}, 0, true)
+	f.cmds.Put(command{verbFetch, run, encode(a)}, 0, true)
 }
 
 // Credit allows bytes more.
 func (f *Follower) Credit(run record.Run, credit int64) {
 	a := of(run)
 	a.Credit = credit
-	f.cmds.Put(command{verbCredit, encode(a)}, 0, true)
+	f.cmds.Put(command{verbCredit, run, encode(a)}, 0, true)
 }
 
 // Stop ends the FETCH of a run.
 func (f *Follower) Stop(run record.Run) {
-	f.cmds.Put(command{verbStop, encode(of(run))}, 0, true)
+	f.cmds.Put(command{verbStop, run, encode(of(run))}, 0, true)
 }
 
 // Commit tells up to which numbers, exclusively, the store has the runs for good.
 func (f *Follower) Commit(cursors []journal.StoreRun) {
-	f.cmds.Put(command{verbCommit, encode(commit{Version, cursors})}, 0, true)
+	f.cmds.Put(command{verb: verbCommit, body: encode(commit{Version, cursors})}, 0, true)
 }
 
 // Run follows until ctx is done.
@@ -234,7 +238,7 @@ func (f *Follower) drainFeed() error {
 		f.heard = time.Now()
 		f.Stats.Heard.Store(f.heard.UnixNano())
 		if f.silent {
-			f.silent = false
+			f.silent, f.again = false, time.Time{}
 			f.o.Logger.Info("publisher heard again", "endpoint", f.o.Endpoint)
 			f.hello = min(f.hello, helloDue)
 		}
@@ -285,9 +289,7 @@ func (f *Follower) meet(port int) {
 		at = "tcp://" + net.JoinHostPort(host, strconv.Itoa(port))
 	}
 	if at != f.replayAt {
-		if err := f.closeDealer(); err != nil {
-			f.o.Logger.Warn("replay not closed", "endpoint", f.replayAt, "error", err)
-		}
+		f.dropDealer()
 		f.replayAt = at
 	}
 	f.reset()
@@ -299,6 +301,7 @@ func (f *Follower) reset() {
 		return
 	}
 	f.hello = helloDue
+	clear(f.fetching)
 	f.o.Sink(Event{Kind: EventReset, From: f})
 }
 
@@ -341,6 +344,7 @@ func (f *Follower) drainReplay() error {
 		if err != nil {
 			return err
 		}
+		f.owes = time.Now()
 		if len(m) < 2 {
 			f.malformed("replay", ErrWire)
 		} else if err := f.replay(string(m[0]), m[1:], r); err != nil {
@@ -377,11 +381,13 @@ func (f *Follower) replay(verb string, m [][]byte, r *room.Room) error {
 	if err != nil {
 		return err
 	}
+	f.owing = silence // what was fetched comes
 	switch {
 	case verb == verbData && len(m) == 2:
 		r.Keep()
 		f.batches(EventData, "", m[1], r)
 	case verb == verbEnd:
+		delete(f.fetching, run)
 		f.o.Sink(Event{Kind: EventEnd, From: f, Run: run, Last: a.Last, Given: a.Given, Reason: a.Reason})
 	case verb == verbTrim && a.From > 0 && a.To >= a.From && a.To < 1<<63:
 		f.o.Sink(Event{Kind: EventTrim, From: f, Run: run, First: a.From, Last: a.To, Reason: a.Reason})
@@ -413,8 +419,18 @@ func (f *Follower) say() {
 		if !greeted || f.hello != helloDone && c.verb != verbCommit {
 			continue
 		}
-		if err := f.dealer.Send([]byte(c.verb), c.body); err != nil && f.hello == helloDone {
-			f.reset()
+		if err := f.dealer.Send([]byte(c.verb), c.body); err != nil {
+			if f.hello == helloDone {
+				f.reset()
+			}
+			continue
+		}
+		switch c.verb {
+		case verbFetch:
+			f.asks()
+			f.fetching[c.run] = true
+		case verbStop:
+			delete(f.fetching, c.run)
 		}
 	}
 }
@@ -435,6 +451,7 @@ func (f *Follower) greet() bool {
 		if f.dealer.Send([]byte(verbHello), encode(hello{Version, f.o.Store, f.o.Name})) != nil {
 			return false // not connected yet; the next tick tries again
 		}
+		f.asks()
 		f.hello, f.helloAt = helloSent, now.Add(rand.N(helloWait/4))
 	}
 	return true
@@ -456,9 +473,13 @@ func (f *Follower) closeDealer() error {
 	return d.Close()
 }
 
-// watch connects anew when the feed is silent: libzmq does not see a half-open
-// connection, and a refused key makes it give up for good.
+// watch connects anew what is silent: libzmq does not see a half-open connection, and a
+// refused key makes it give up for good.
 func (f *Follower) watch(now time.Time) error {
+	return errors.Join(f.watchFeed(now), f.watchReplay(now))
+}
+
+func (f *Follower) watchFeed(now time.Time) error {
 	if now.Sub(f.heard) < silence || now.Before(f.again) {
 		return nil
 	}
@@ -470,11 +491,10 @@ func (f *Follower) watch(now time.Time) error {
 		f.o.Logger.Warn("publisher silent", "endpoint", f.o.Endpoint)
 		f.o.Sink(Event{Kind: EventSilent, From: f})
 		f.hello, f.instance = helloNone, ""
+		clear(f.fetching)
 	}
 	f.again = now.Add(reconnect)
 	f.Stats.Reconnects.Add(1)
-	if err := f.closeDealer(); err != nil {
-		f.o.Logger.Warn("replay not closed", "endpoint", f.replayAt, "error", err)
-	}
+	f.dropDealer()
 	return f.sub.Reconnect(f.o.Endpoint)
 }

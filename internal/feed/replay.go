@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	dataLimit   = 512 << 10       // bytes of one DATA, about
+	dataFirst   = 32 << 10        // bytes of a fetch's first DATA, about: a slow line is not to be silent for long
+	dataLimit   = 512 << 10       // and of any; each is twice the one before
 	replayBytes = 16 << 20        // read for all sessions and not sent yet
 	sessionIdle = 5 * time.Minute // a peer that says nothing for so long, and fetches nothing, is forgotten
 	readers     = 2
@@ -48,6 +49,7 @@ type fetch struct {
 	run     record.Run
 	next    uint64
 	credit  int64
+	size    int64 // of the next DATA
 	reading bool
 	caught  bool // has all there is, waits for more
 	failed  bool // could not be read; the next beat tries again
@@ -242,7 +244,7 @@ func (r *replayer) fetch(se *session, run record.Run, from uint64, credit int64)
 		return
 	}
 	r.s.Stats.Fetches.Add(1)
-	se.fetches[run] = &fetch{se: se, run: run, next: max(from, 1), credit: credit}
+	se.fetches[run] = &fetch{se: se, run: run, next: max(from, 1), credit: credit, size: dataFirst}
 }
 
 func (r *replayer) drop(se *session, run record.Run) {
@@ -287,7 +289,7 @@ func (r *replayer) schedule() {
 			}
 			f.reading = true
 			r.inFlight++
-			r.jobs <- job{f, f.run, f.next, int(min(f.credit, dataLimit))}
+			r.jobs <- job{f, f.run, f.next, int(min(f.credit, f.size))}
 		}
 	}
 }
@@ -317,6 +319,7 @@ func (r *replayer) done(res result) {
 	case len(res.data) > 0:
 		f.next = res.next
 		f.credit -= int64(len(res.data))
+		f.size = min(2*f.size, dataLimit)
 		r.s.Stats.DataBytes.Add(uint64(len(res.data)))
 		r.send(f.se.id, verbData, a, res.data)
 	default:

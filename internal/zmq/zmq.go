@@ -102,7 +102,8 @@ const (
 	connectTimeout   = 900 * time.Millisecond
 	handshakeTimeout = 2 * time.Second
 	reconnectMin     = 100 * time.Millisecond
-	reconnectMax     = time.Second
+	reconnectMax     = 500 * time.Millisecond // and up to reconnectMin more, by chance
+	acknowledged     = 10 * time.Second
 	backlog          = 1024
 )
 
@@ -135,9 +136,13 @@ func (c *Context) Sub(o Options) (*Socket, error) {
 }
 
 // Dealer makes a replay client's socket, not connected yet. It queues nothing for a
-// peer that is not there.
+// peer that is not there. What it says needs no answer always, so a connection on which
+// nothing has been acknowledged for ten seconds is given up; TCP alone would take a
+// quarter of an hour. Source: ZMQ_TCP_MAXRT in zmq_setsockopt(3).
 func (c *Context) Dealer(o Options) (*Socket, error) {
-	return c.socket(zmq4.DEALER, o, func(s *zmq4.Socket) error { return s.SetImmediate(true) })
+	return c.socket(zmq4.DEALER, o, func(s *zmq4.Socket) error {
+		return errors.Join(s.SetImmediate(true), s.SetTcpMaxrt(acknowledged))
+	})
 }
 
 func (c *Context) socket(t zmq4.Type, o Options, more func(*zmq4.Socket) error) (*Socket, error) {
