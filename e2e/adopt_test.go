@@ -50,7 +50,7 @@ func newAdopter(t *testing.T, dir string) *adopter {
 func (a *adopter) start(more ...string) *output {
 	a.t.Helper()
 	o := start(a.t, command(append(a.args, more...)...))
-	untilReady(a.t, a.addr)
+	untilReady(a.t, nil, a.addr)
 	return o
 }
 

@@ -25,7 +25,7 @@ import (
 // metric reads one number of an instance.
 func (i *instance) metric(name string) float64 {
 	i.t.Helper()
-	resp, err := http.Get("http://" + i.admin + "/metrics")
+	resp, err := i.net.Client().Get("http://" + i.admin + "/metrics")
 	if err != nil {
 		i.t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func (i *instance) metric(name string) float64 {
 // ready tells whether an instance finds itself well, and what it says.
 func (i *instance) ready() (ok bool, says string) {
 	i.t.Helper()
-	resp, err := http.Get("http://" + i.admin + "/readyz")
+	resp, err := i.net.Client().Get("http://" + i.admin + "/readyz")
 	if err != nil {
 		i.t.Fatal(err)
 	}
@@ -122,18 +122,24 @@ func (i *instance) heard() (last func() string) {
 	}
 }
 
-// committed is how many records a service's stores have committed, by its own word.
-func (i *instance) committed() (n uint64) {
+// stores is who follows a service, by its own word.
+func (i *instance) stores() (stores []journal.Store) {
 	i.t.Helper()
-	text, err := get("http://" + i.admin + "/v1/cursors")
-	var stores []journal.Store
+	resp, err := i.net.Client().Get("http://" + i.admin + "/v1/cursors")
 	if err == nil {
-		err = json.Unmarshal([]byte(text), &stores)
+		defer resp.Body.Close()
+		err = json.NewDecoder(resp.Body).Decode(&stores)
 	}
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	for _, s := range stores {
+	return stores
+}
+
+// committed is how many records a service's stores have committed.
+func (i *instance) committed() (n uint64) {
+	i.t.Helper()
+	for _, s := range i.stores() {
 		for _, r := range s.Runs {
 			n += r.Next - 1
 		}

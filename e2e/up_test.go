@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -51,6 +52,8 @@ type instance struct {
 	text  string
 	feed  string
 	admin string
+	net   *testenv.Netns // nil: this machine's own
+	exec  []string       // what runs the program, if not itself
 }
 
 // newInstance chooses ports for a role and a folder for its data. Nothing runs yet.
@@ -79,15 +82,17 @@ func newInstance(t *testing.T, role []string, more ...string) *instance {
 // start starts the process and waits until it is ready.
 func (i *instance) start() {
 	i.t.Helper()
-	i.output = start(i.t, exec.Command(binary, i.args...))
-	untilReady(i.t, i.admin)
+	args := slices.Concat(i.exec, []string{binary}, i.args)
+	i.net.Do(func() { i.output = start(i.t, exec.Command(args[0], args[1:]...)) })
+	untilReady(i.t, i.net, i.admin)
 }
 
 // untilReady waits until the process that has this admin door finds itself well.
-func untilReady(t *testing.T, admin string) {
+func untilReady(t *testing.T, net *testenv.Netns, admin string) {
 	t.Helper()
+	client := net.Client()
 	testenv.Wait(t, "ready at "+admin, 30*time.Second, func() bool {
-		resp, err := http.Get("http://" + admin + "/readyz")
+		resp, err := client.Get("http://" + admin + "/readyz")
 		if err != nil {
 			return false
 		}

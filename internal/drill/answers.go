@@ -31,26 +31,32 @@ type Answers struct {
 	twice  []string // records that two answers named
 }
 
-// Get makes one request and tells whether its answer came whole. id is the request's, if
-// the client gives it one; it must be believed, so that a record tells whose it is.
+// Get is Ask, and tells whether the answer came whole.
 func (a *Answers) Get(client *http.Client, url, id string) (whole bool) {
+	_, whole = a.Ask(client, url, id)
+	return whole
+}
+
+// Ask makes one request and gives its answer, if that came whole. id is the request's, if
+// the client gives it one; it must be believed, so that a record tells whose it is.
+func (a *Answers) Ask(client *http.Client, url, id string) (got Answer, whole bool) {
 	req, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
-		return a.fail(id)
+		return Answer{}, a.fail(id)
 	}
 	if id != "" {
 		req.Header.Set("X-Request-Id", id)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return a.fail(id)
+		return Answer{}, a.fail(id)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return a.fail(id)
+		return Answer{}, a.fail(id)
 	}
-	got := Answer{URL: url, Record: resp.Header.Get("Earshot-Record"), Request: resp.Header.Get("X-Request-Id"), Status: resp.StatusCode, Body: string(body)}
+	got = Answer{URL: url, Record: resp.Header.Get("Earshot-Record"), Request: resp.Header.Get("X-Request-Id"), Status: resp.StatusCode, Body: string(body)}
 	_, err = record.ParseID(got.Record)
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -64,11 +70,11 @@ func (a *Answers) Get(client *http.Client, url, id string) (whole bool) {
 	}
 	if a.known[got.Record] {
 		a.twice = append(a.twice, got.Record)
-		return true
+		return got, true
 	}
 	a.known[got.Record] = true
 	a.whole = append(a.whole, got)
-	return true
+	return got, true
 }
 
 func (a *Answers) fail(id string) bool {
