@@ -84,14 +84,18 @@ func up(ctx context.Context, s *settings, out io.Writer) (err error) {
 		return errors.Join(err, pub.Close())
 	}
 	started = true
+	try := "openapi.json"
+	if upstreams["downcase"] != "" {
+		try = "downcase/?param=HELLO"
+	}
 	return p.run(ctx, func() {
 		fmt.Fprintf(out, `earshot is up. Ctrl-C ends it.
   gateway  http://%s
   feeds    %s (text)  %s (records)  replay on %s
   admin    http://%s
   log      %s
-try: curl 'http://%s/downcase/?param=HELLO'
-`, at, text, record, replay[strings.LastIndexByte(replay, ':')+1:], adminAt, p.logPath(), at)
+try: curl 'http://%s/%s'
+`, at, text, record, replay[strings.LastIndexByte(replay, ':')+1:], adminAt, p.logPath(), at, try)
 	})
 }
 
