@@ -95,7 +95,7 @@ func TestNetworkLoss(t *testing.T) {
 		for _, n := range []*testenv.Netns{w.here, w.there} {
 			undo = append(undo, n.Rule("INPUT", "--in-interface", cable, "--match", "statistic", "--mode", "random", "--probability", share, "--jump", "DROP"))
 		}
-		for range either(20, 3) {
+		for range either(20, 1) {
 			w.a.more(t, 150)
 			t.Logf("share %s lost: a line came after %v", share, w.probe(w.sub).Round(time.Millisecond))
 		}
@@ -115,7 +115,7 @@ func TestNetworkFlaps(t *testing.T) {
 	w := newWorld(t)
 	w.start()
 	for range either(3, 1) {
-		for range either(50, 8) {
+		for range either(50, 5) {
 			for _, state := range []string{"down", "up"} {
 				w.here.Run("ip", "link", "set", cable, state)
 				time.Sleep(200*time.Millisecond + time.Duration(r.Int64N(int64(500*time.Millisecond)))) // is the fault
@@ -177,7 +177,7 @@ func TestNetworkSlow(t *testing.T) {
 	line := testenv.NewWire(t, w.here, w.there, cable, publisherAt+"/24", subscriberAt+"/24", 40*time.Millisecond, 40*time.Millisecond)
 	w.start()
 	const ms = time.Millisecond
-	for _, delay := range either([]time.Duration{100 * ms, 300 * ms}, []time.Duration{300 * ms}) {
+	for _, delay := range either([]time.Duration{100 * ms, 300 * ms}, []time.Duration{200 * ms}) {
 		line.Set(delay, delay/5)
 		for range either(5, 1) {
 			w.a.more(t, 150)
