@@ -801,3 +801,30 @@ func TestWriteAtCut(t *testing.T) {
 		t.Errorf("%d bytes (%v) that are not the beginning of the pieces", len(got), err)
 	}
 }
+
+// TestIndexOfManyRuns: what a segment keeps in memory does not grow with the number of runs
+// that take turns in it, and every number is found by it.
+func TestIndexOfManyRuns(t *testing.T) {
+	const runs, each = 300, 200
+	l := open(t, t.TempDir(), Options{})
+	run := func(i int) record.Run { return record.Run{Stream: runA.Stream, Epoch: runA.Epoch + record.Epoch(i)} }
+	for n := range each {
+		var all []Entry
+		for i := range runs {
+			all = append(all, batch(run(i), uint64(3*n+1), 3))
+		}
+		appendAll(t, l, all...)
+	}
+	marks := 0
+	for _, sp := range l.segs[0].spans {
+		marks += len(sp.Marks)
+	}
+	if most := runs + 2*int(l.Bytes()/markEvery); marks > most {
+		t.Errorf("%d marks in %d bytes of %d runs, want at most %d", marks, l.Bytes(), runs, most)
+	}
+	for _, i := range []int{0, 1, runs / 2, runs - 1} {
+		if got := numbers(t, l, run(i), 100); len(got) != 3*each-99 || got[0] != 100 {
+			t.Errorf("run %d: %d numbers from 100 on, want %d", i, len(got), 3*each-99)
+		}
+	}
+}

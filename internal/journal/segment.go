@@ -25,8 +25,9 @@ const (
 	extIndex  = ".index"
 )
 
-// markEvery is how many bytes lie between two marks of an index. A reader scans at
-// most that much, plus one batch, to find a number.
+// markEvery is how many bytes lie between two marks of an index, of one run for each two
+// that the segment has. A reader scans at most that much, plus one batch, to find a number;
+// and a segment of many runs that take turns has no more marks than one of two.
 const markEvery = 64 << 10
 
 // segment is one file of a log and what is known of its inside. Log.mu guards it.
@@ -93,7 +94,7 @@ func (s *segment) note(e *Entry, off int64) {
 			sp = &span{First: e.First}
 			s.spans[e.Run] = sp
 		}
-		if n := len(sp.Marks); n == 0 || off-sp.Marks[n-1][1] >= markEvery {
+		if n := len(sp.Marks); n == 0 || off-sp.Marks[n-1][1] >= markEvery*int64(max(len(s.spans)/2, 1)) {
 			sp.Marks = append(sp.Marks, [2]int64{int64(e.First), off})
 		}
 		sp.Last = max(sp.Last, e.Last)
