@@ -120,13 +120,14 @@ func publishShare(ctx context.Context, next func() *publisher.Stream, n int, t t
 	records := make([]record.Record, t.Batch)
 	pointers := make([]*record.Record, t.Batch)
 	for i := range records {
+		fillSize(&records[i], t.Size, time.Time{})
 		pointers[i] = &records[i]
 	}
 	for n > 0 {
 		k := min(n, t.Batch)
 		now := time.Now()
 		for i := range records[:k] {
-			fillSize(&records[i], t.Size, now)
+			records[i].Time = now
 		}
 		if err := next().Publish(ctx, pointers[:k]...); err != nil {
 			return err

@@ -114,7 +114,7 @@ func NewServer(ctx *zmq.Context, source Source, o ServerOptions) (s *Server, err
 		s.port = port(s.replay.Endpoint())
 	}
 	s.replayer = newReplayer(s)
-	s.patient = patient{sock: s.record, stalls: &s.Stats.Stalls, lossy: true, pause: leastLossy}
+	s.patient = patient{sock: s.record, stalls: &s.Stats.Stalls, every: retryEvery, most: patience, lossy: true, pause: leastLossy}
 	return s, nil
 }
 
@@ -273,6 +273,13 @@ func (s *Server) runRecord(ctx context.Context) error {
 		}
 		return err
 	}
+	fresh := false
+	s.patient.hear = func() error {
+		more, err := subscriptions(s.record, topics)
+		fresh = fresh || more
+		s.listening.Store(len(topics) > 0)
+		return err
+	}
 	head := time.NewTimer(headEvery)
 	defer head.Stop()
 	for {
@@ -285,20 +292,20 @@ func (s *Server) runRecord(ctx context.Context) error {
 		case <-head.C:
 			beat = true
 		}
-		fresh, err := subscriptions(s.record, topics)
-		if err != nil {
+		if err := s.patient.hear(); err != nil {
 			return err
 		}
-		s.listening.Store(len(topics) > 0)
 		if err := send(); err != nil {
 			return err
 		}
+		after := fresh
+		fresh = false
 		if beat {
 			if err := s.sendHead(ctx, sent); err != nil {
 				return err
 			}
 			head.Reset(headEvery)
-		} else if fresh {
+		} else if after {
 			head.Reset(headAfter)
 		}
 	}
