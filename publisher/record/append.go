@@ -51,15 +51,16 @@ func AppendTail(dst []byte, r *Record) []byte {
 	texts := len(r.Source) + len(r.Type) + len(r.Subject) + len(r.Traceparent) + len(h.Method) + len(h.Path) +
 		len(h.Query) + len(h.Client) + len(h.Request) + len(h.MediaType) + len(h.Upstream) + len(h.Error)
 	if texts <= maxAttr/maxEscape && len(h.Body) <= MaxBody/2 && len(r.Data) <= MaxBody/2 {
-		e := encoder{dst: dst, roomy: true}
-		return e.tail(r)
+		e := encoder{roomy: true}
+		return e.tail(dst, r)
 	}
 	// What there is room for shows when all but path, query and body is written.
-	e := encoder{dst: dst}
-	room := maxTail - (len(e.tail(r)) - len(dst))
-	e.path, e.query = share(e.dst[len(dst):], h.Path, h.Query, room)
-	e.dst, e.body = dst, room-e.path-e.query
-	return e.tail(r)
+	var e encoder
+	bare := e.tail(dst, r)
+	room := maxTail - (len(bare) - len(dst))
+	e.path, e.query = share(bare[len(dst):], h.Path, h.Query, room)
+	e.body = room - e.path - e.query
+	return e.tail(bare[:len(dst)], r)
 }
 
 // share divides room between path and query, as much as each takes; if both are too
@@ -83,14 +84,14 @@ func cutLen(scratch []byte, s string, room int) int {
 }
 
 // encoder writes one tail. Unless it is roomy, when everything is known to fit, texts
-// are cut to what the limits say.
+// are cut to what the limits say. What is written goes from call to call in registers: as
+// a member of the encoder it would be loaded and stored for each of thirty pieces.
 type encoder struct {
-	dst               []byte
 	roomy             bool
 	path, query, body int // bytes in the line that these may take
 }
 
-func (e *encoder) tail(r *Record) []byte {
+func (e *encoder) tail(dst []byte, r *Record) []byte {
 	source, kind := r.Source, r.Type
 	if source == "" {
 		source = "/"
@@ -98,95 +99,95 @@ func (e *encoder) tail(r *Record) []byte {
 	if kind == "" {
 		kind = TypeHTTP
 	}
-	e.dst = append(e.dst, `","source":"`...)
-	e.text(source, maxAttr)
+	dst = append(dst, `","source":"`...)
+	dst = e.text(dst, source, maxAttr)
 	if kind == TypeHTTP {
-		e.dst = append(e.dst, `","type":"`+TypeHTTP+`","time":"`...)
+		dst = append(dst, `","type":"`+TypeHTTP+`","time":"`...)
 	} else {
-		e.dst = append(e.dst, `","type":"`...)
-		e.text(kind, maxAttr)
-		e.dst = append(e.dst, `","time":"`...)
+		dst = append(dst, `","type":"`...)
+		dst = e.text(dst, kind, maxAttr)
+		dst = append(dst, `","time":"`...)
 	}
-	e.dst = appendTime(e.dst, r.Time)
+	dst = appendTime(dst, r.Time)
 	if r.Subject != "" {
-		e.dst = append(e.dst, `","subject":"`...)
-		e.text(r.Subject, maxAttr)
+		dst = append(dst, `","subject":"`...)
+		dst = e.text(dst, r.Subject, maxAttr)
 	}
 	if r.Traceparent != "" {
-		e.dst = append(e.dst, `","traceparent":"`...)
-		e.text(r.Traceparent, maxAttr)
+		dst = append(dst, `","traceparent":"`...)
+		dst = e.text(dst, r.Traceparent, maxAttr)
 	}
-	e.dst = append(e.dst, '"')
+	dst = append(dst, '"')
 	if r.SampledRate > 1 {
-		e.int(`,"sampledrate":`, int64(r.SampledRate))
+		dst = strconv.AppendInt(append(dst, `,"sampledrate":`...), int64(r.SampledRate), 10)
 	}
 	if kind == TypeHTTP {
-		e.http(&r.HTTP)
+		dst = e.http(dst, &r.HTTP)
 	} else if len(r.Data) > 0 {
-		e.data(r.Data)
+		dst = e.data(dst, r.Data)
 	}
-	return append(e.dst, '}', '\n')
+	return append(dst, '}', '\n')
 }
 
 // http writes the member "data" of an exchange.
-func (e *encoder) http(h *HTTP) {
-	e.dst = append(e.dst, `,"data":{"method":"`...)
-	e.text(h.Method, maxAttr)
-	e.dst = append(e.dst, `","path":"`...)
-	e.text(h.Path, e.path)
+func (e *encoder) http(dst []byte, h *HTTP) []byte {
+	dst = append(dst, `,"data":{"method":"`...)
+	dst = e.text(dst, h.Method, maxAttr)
+	dst = append(dst, `","path":"`...)
+	dst = e.text(dst, h.Path, e.path)
 	if h.Query != "" {
-		e.dst = append(e.dst, `","query":"`...)
-		e.text(h.Query, e.query)
+		dst = append(dst, `","query":"`...)
+		dst = e.text(dst, h.Query, e.query)
 	}
-	e.int(`","status":`, int64(h.Status))
-	e.int(`,"us":`, h.Duration.Microseconds())
-	e.optional(`,"client":"`, h.Client)
-	e.optional(`,"request":"`, h.Request)
-	e.int(`,"bytes":`, h.Bytes)
-	e.optional(`,"type":"`, h.MediaType)
+	dst = appendInt(append(dst, `","status":`...), int64(h.Status))
+	dst = appendInt(append(dst, `,"us":`...), h.Duration.Microseconds())
+	dst = e.optional(dst, `,"client":"`, h.Client)
+	dst = e.optional(dst, `,"request":"`, h.Request)
+	dst = appendInt(append(dst, `,"bytes":`...), h.Bytes)
+	dst = e.optional(dst, `,"type":"`, h.MediaType)
 	truncated := h.Truncated
-	if h.BodyKind != BodyNone && !e.httpBody(h) {
-		truncated = true
+	if h.BodyKind != BodyNone {
+		var whole bool
+		if dst, whole = e.httpBody(dst, h); !whole {
+			truncated = true
+		}
 	}
 	if truncated {
-		e.dst = append(e.dst, `,"truncated":true`...)
+		dst = append(dst, `,"truncated":true`...)
 	}
 	if h.Aborted {
-		e.dst = append(e.dst, `,"aborted":true`...)
+		dst = append(dst, `,"aborted":true`...)
 	}
 	if h.Open {
-		e.dst = append(e.dst, `,"open":true`...)
+		dst = append(dst, `,"open":true`...)
 	}
-	e.optional(`,"upstream":"`, h.Upstream)
-	e.optional(`,"error":"`, h.Error)
-	e.dst = append(e.dst, '}')
+	dst = e.optional(dst, `,"upstream":"`, h.Upstream)
+	dst = e.optional(dst, `,"error":"`, h.Error)
+	return append(dst, '}')
 }
 
 // httpBody writes the body and tells whether that was whole. A JSON string is written
 // as text, its quotes included: so a string in the line is always text, and a client
 // can tell the two kinds apart.
-func (e *encoder) httpBody(h *HTTP) (whole bool) {
+func (e *encoder) httpBody(dst []byte, h *HTTP) (out []byte, whole bool) {
 	body := h.Body
-	e.dst = append(e.dst, `,"body":`...)
+	dst = append(dst, `,"body":`...)
 	if h.BodyKind == BodyJSON && len(body) <= MaxBody && !isString(body) {
-		start := len(e.dst)
-		out, ok := AppendJSON(e.dst, body)
+		start := len(dst)
+		out, ok := AppendJSON(dst, body)
 		if ok && (e.roomy || len(out)-start <= e.body) {
-			e.dst = out
-			return true
+			return out, true
 		}
-		e.dst = out[:start]
+		dst = out[:start]
 	}
 	if e.roomy {
-		e.dst = AppendString(e.dst, body)
-		return true
+		return AppendString(dst, body), true
 	}
 	if len(body) > MaxBody {
 		body = body[:runeCut(body, MaxBody)]
 	}
-	e.dst, whole = appendCut(append(e.dst, '"'), body, e.body)
-	e.dst = append(e.dst, '"')
-	return whole && len(body) == len(h.Body)
+	dst, whole = appendCut(append(dst, '"'), body, e.body)
+	return append(dst, '"'), whole && len(body) == len(h.Body)
 }
 
 // isString tells whether what may be a JSON value is a string.
@@ -196,50 +197,45 @@ func isString(b []byte) bool {
 }
 
 // data writes the member "data" of a record of another type.
-func (e *encoder) data(data []byte) {
-	e.dst = append(e.dst, `,"data":`...)
-	start := len(e.dst)
+func (e *encoder) data(dst, data []byte) []byte {
+	dst = append(dst, `,"data":`...)
+	start := len(dst)
 	if len(data) <= MaxLine {
-		out, ok := AppendJSON(e.dst, data)
+		out, ok := AppendJSON(dst, data)
 		if !ok {
 			out = AppendString(out, data)
 		}
 		if e.roomy || len(out)-start <= e.body {
-			e.dst = out
-			return
+			return out
 		}
-		e.dst = out[:start]
+		dst = out[:start]
 	}
-	e.int(`{"truncated":true,"bytes":`, int64(len(data)))
-	e.dst, _ = appendCut(append(e.dst, `,"text":"`...), data, e.body)
-	e.dst = append(e.dst, '"', '}')
+	dst = strconv.AppendInt(append(dst, `{"truncated":true,"bytes":`...), int64(len(data)), 10)
+	dst, _ = appendCut(append(dst, `,"text":"`...), data, e.body)
+	return append(dst, '"', '}')
 }
 
 // text writes s, of which at most room bytes stand in the line. What stands before it is
 // written by the caller: a constant is copied in place, a variable by a call.
-func (e *encoder) text(s string, room int) {
+func (e *encoder) text(dst []byte, s string, room int) []byte {
 	if e.roomy {
-		e.dst = appendText(e.dst, []byte(s))
-		return
+		return appendText(dst, []byte(s))
 	}
-	start, whole := len(e.dst), false
-	if e.dst, whole = appendCut(e.dst, []byte(s), room); whole {
-		return
+	start, whole := len(dst), false
+	if dst, whole = appendCut(dst, []byte(s), room); whole {
+		return dst
 	}
-	e.dst, _ = appendCut(e.dst[:start], []byte(s), max(0, room-len(ellipsis)))
-	e.dst = append(e.dst, ellipsis...)
+	dst, _ = appendCut(dst[:start], []byte(s), max(0, room-len(ellipsis)))
+	return append(dst, ellipsis...)
 }
 
-func (e *encoder) optional(lead, s string) {
-	if s != "" {
-		e.dst = append(e.dst, lead...)
-		e.text(s, maxAttr)
-		e.dst = append(e.dst, '"')
+func (e *encoder) optional(dst []byte, lead, s string) []byte {
+	if s == "" {
+		return dst
 	}
-}
-
-func (e *encoder) int(lead string, n int64) {
-	e.dst = strconv.AppendInt(append(e.dst, lead...), n, 10)
+	dst = append(dst, lead...)
+	dst = e.text(dst, s, maxAttr)
+	return append(dst, '"')
 }
 
 // appendTime writes t in UTC as RFC 3339 with nine digits of a second, always, so that
@@ -281,6 +277,22 @@ func (s *second) write(t time.Time) {
 	dst = append2(append(dst, 'T'), hour)
 	dst = append2(append(dst, ':'), minute)
 	append2(append(dst, ':'), sec)
+}
+
+// appendInt is strconv.AppendInt, which takes three times as long for what a status, a
+// duration or a size mostly is.
+func appendInt(dst []byte, n int64) []byte {
+	switch {
+	case n < 0 || n > 9999:
+		return strconv.AppendInt(dst, n, 10)
+	case n < 10:
+		return append(dst, byte('0'+n))
+	case n < 100:
+		return append(dst, digits[n*2], digits[n*2+1])
+	case n < 1000:
+		return append(dst, byte('0'+n/100), digits[n%100*2], digits[n%100*2+1])
+	}
+	return append(dst, digits[n/100*2], digits[n/100*2+1], digits[n%100*2], digits[n%100*2+1])
 }
 
 // append2 writes two digits.

@@ -3,8 +3,10 @@ package record
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -477,6 +479,14 @@ func maxDepth(b []byte) (deepest int) {
 			deepest = max(deepest, depth)
 		case json.Delim('}'), json.Delim(']'):
 			depth--
+		}
+	}
+}
+
+func TestAppendInt(t *testing.T) {
+	for _, n := range []int64{-1, 0, 9, 10, 99, 100, 101, 999, 1000, 9999, 10_000, math.MaxInt64, math.MinInt64} {
+		if got := string(appendInt([]byte("x"), n)); got != "x"+strconv.FormatInt(n, 10) {
+			t.Errorf("appendInt(%d) = %s", n, got)
 		}
 	}
 }
