@@ -76,7 +76,7 @@ func runFlags(ctx context.Context, args []string, w io.Writer) error {
 	var o options
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.IntVar(&o.rounds, "rounds", 7, "alternating `rounds`")
-	fs.IntVar(&o.records, "records", 300_000, "`records` of one run of a throughput row")
+	fs.IntVar(&o.records, "records", 900_000, "`records` of one run of a throughput row")
 	fs.IntVar(&o.answers, "answers", 30_000, "`answers` of one run of an HTTP row")
 	fs.IntVar(&o.pace, "pace", 5000, "records `a second` of a latency row")
 	fs.DurationVar(&o.paced, "paced", 2*time.Second, "how long one run of a latency row takes")
