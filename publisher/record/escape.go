@@ -16,10 +16,12 @@ const (
 
 // unsafe8 marks the bytes of w that can't stand as they are in a JSON string of ours:
 // below 0x20, the quote, the backslash, DEL, and all that is not ASCII.
-func unsafe8(w uint64) uint64 {
-	quote := w ^ ones*'"'
-	slash := w ^ ones*'\\'
-	return (w | (w + ones) | (w-ones*0x20)&^w | (quote-ones)&^quote | (slash-ones)&^slash) & highs
+func unsafe8(w uint64) uint64 { return unsafeBits(w) & highs }
+
+// unsafeBits is unsafe8 with the other bits of each byte left as they come. What is not
+// ASCII is marked by w itself, so nothing has to be taken back from the other terms.
+func unsafeBits(w uint64) uint64 {
+	return w | (w + ones) | (w - ones*0x20) | ((w ^ ones*'"') - ones) | ((w ^ ones*'\\') - ones)
 }
 
 // high8 marks DEL and the bytes that are not ASCII.
@@ -160,11 +162,11 @@ func appendText(dst, s []byte) []byte {
 		for i := 0; i+8 < n; i += 8 {
 			w := binary.LittleEndian.Uint64(s[i:])
 			binary.LittleEndian.PutUint64(out[i:], w)
-			bad |= unsafe8(w)
+			bad |= unsafeBits(w)
 		}
 		w := binary.LittleEndian.Uint64(s[n-8:])
 		binary.LittleEndian.PutUint64(out[n-8:], w)
-		if bad|unsafe8(w) == 0 {
+		if (bad|unsafeBits(w))&highs == 0 {
 			return dst[:len(dst)+n]
 		}
 	}

@@ -2,7 +2,9 @@ package record
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
+	"math/bits"
 	"strconv"
 	"strings"
 	"testing"
@@ -130,5 +132,25 @@ func TestTextAtEveryLength(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The lowest mark is exact whatever stands above it, and there is none where all is safe.
+func TestUnsafe8(t *testing.T) {
+	text := []byte("xxxxxxxx")
+	for at := range len(text) - 1 {
+		for pair := range 1 << 16 {
+			text[at], text[at+1] = byte(pair), byte(pair>>8)
+			want := 8
+			if !asciiSafe(text[at]) {
+				want = at
+			} else if !asciiSafe(text[at+1]) {
+				want = at + 1
+			}
+			if got := bits.TrailingZeros64(unsafe8(binary.LittleEndian.Uint64(text))) >> 3; got != want {
+				t.Fatalf("%q: the first that is not safe is %d, want %d", text, got, want)
+			}
+		}
+		text[at], text[at+1] = 'x', 'x'
 	}
 }
