@@ -41,9 +41,15 @@ const keepRoom = 1 << 20
 // are in the journal or, while it can't be written, held in memory. Their ID is set,
 // and Source and Time when they are empty. From numbering on a cancelled ctx changes
 // nothing; one that is done already is an error. ErrClosed after Run has ended.
+//
+// Several records at once wait before that, at most 50 ms, while a flood fills the record
+// feed faster than its subscribers take it.
 func (s *Stream) Publish(ctx context.Context, rs ...*record.Record) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("publisher: publish: %w", err)
+	}
+	if len(rs) > 1 {
+		s.p.server.Pace(ctx)
 	}
 	e := rooms.Get().(*encoded)
 	e.text, e.ends, e.tails = e.text[:0], e.ends[:0], e.tails[:0]

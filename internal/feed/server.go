@@ -44,6 +44,7 @@ type ServerOptions struct {
 type Stats struct {
 	Batches, Records, Messages, Bytes, Heads atomic.Uint64
 	Stalls                                   atomic.Uint64 // waits for a peer that were given up
+	Paced                                    atomic.Uint64 // waits of Pace
 	TextFrames                               atomic.Uint64
 	Fetches, DataBytes, Trims                atomic.Uint64
 	Commits, Refused                         atomic.Uint64
@@ -64,7 +65,8 @@ type Server struct {
 	replayer             *replayer
 	patient              patient // the record feed's way to send
 
-	listening atomic.Bool // somebody subscribes to the record feed; without, nothing wakes it
+	listening atomic.Bool   // somebody subscribes to the record feed; without, nothing wakes it
+	emptied   chan struct{} // gets a value when the record feed's queue was taken
 	missedMu  sync.Mutex
 	missed    map[record.Run]uint64 // the last numbers that did not get into the record feed's queue
 }
@@ -93,7 +95,7 @@ func NewServer(ctx *zmq.Context, source Source, o ServerOptions) (s *Server, err
 	if o.Degraded == nil {
 		o.Degraded = func() bool { return false }
 	}
-	s = &Server{o: o, source: source, textQ: queue.New[journal.Entry](textQueue), recordQ: queue.New[journal.Entry](liveQueue), missed: map[record.Run]uint64{}}
+	s = &Server{o: o, source: source, textQ: queue.New[journal.Entry](textQueue), recordQ: queue.New[journal.Entry](liveQueue), missed: map[record.Run]uint64{}, emptied: make(chan struct{}, 1)}
 	s.textQ.Drops, s.recordQ.Drops = &s.drops, &s.drops
 	hwm := int(min(max(o.Memory/int64(o.Peers)/MaxFeedMessage, 2), 64))
 	bind := func(sock **zmq.Socket, endpoint string, open func(string, zmq.Options) (*zmq.Socket, error), zo zmq.Options) {
@@ -163,6 +165,29 @@ func (s *Server) Hand(entries []journal.Entry) {
 	if s.replay != nil {
 		s.replayer.poke()
 	}
+}
+
+// Pace waits while the record feed's queue is more than half full, but no longer than the
+// feed waits for a peer: who publishes many records at once and can wait stays on the live
+// feed so. What is handed without does not wait, and is fetched if it does not fit.
+func (s *Server) Pace(ctx context.Context) {
+	full := func() bool { return s.listening.Load() && s.recordQ.Bytes() > liveQueue/2 }
+	if !full() {
+		return
+	}
+	s.Stats.Paced.Add(1)
+	end := time.NewTimer(s.patient.most)
+	defer end.Stop()
+	for full() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-end.C:
+			return
+		case <-s.emptied:
+		}
+	}
+	queue.Signal(s.emptied) // who else waits
 }
 
 func hand(q *queue.Queue[journal.Entry], e journal.Entry) (taken bool) {
@@ -267,6 +292,7 @@ func (s *Server) runRecord(ctx context.Context) error {
 		// that was queued until then is sent.
 		missed := s.takeMissed()
 		items = s.recordQ.Take(items)
+		queue.Signal(s.emptied)
 		err := s.sendBatches(ctx, items, sent, &out)
 		for run, last := range missed {
 			sent[run] = max(sent[run], last)
@@ -280,6 +306,7 @@ func (s *Server) runRecord(ctx context.Context) error {
 		s.listening.Store(len(topics) > 0)
 		return err
 	}
+	defer s.listening.Store(false)
 	head := time.NewTimer(headEvery)
 	defer head.Stop()
 	for {

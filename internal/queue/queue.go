@@ -59,6 +59,13 @@ func (q *Queue[T]) Take(used []T) []T {
 	return items
 }
 
+// Bytes is how much waits.
+func (q *Queue[T]) Bytes() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes
+}
+
 // Len is how many items wait.
 func (q *Queue[T]) Len() int {
 	q.mu.Lock()

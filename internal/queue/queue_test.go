@@ -31,8 +31,8 @@ func TestQueue(t *testing.T) {
 		t.Error("two words for one Take")
 	default:
 	}
-	if n := q.Drops.Load(); n != 1 || q.Len() != 2 {
-		t.Errorf("%d dropped, %d wait, want 1 and 2", n, q.Len())
+	if n := q.Drops.Load(); n != 1 || q.Len() != 2 || q.Bytes() != 21 {
+		t.Errorf("%d dropped, %d wait of %d bytes, want 1, 2 and 21", n, q.Len(), q.Bytes())
 	}
 	got := q.Take(nil)
 	if want := []string{"larger than the bound, alone", "beyond, and must"}; !slices.Equal(got, want) {
