@@ -29,10 +29,10 @@ func throughput() *table {
 		rows: []row{
 			pairRow{},
 			pairRow{logs: true},
-			flow{id: "batches", text: "publisher -> counter, 8 callers, 128 records a call", role: "count", callers: 8},
+			flow{id: "batches", text: "publisher -> counter, 16 callers, 128 records a call", role: "count", callers: 16},
 			flow{id: "caller", text: "publisher -> counter, one caller, 128 records a call", role: "count"},
 			flow{id: "callers", text: "publisher -> counter, 64 callers, one record a call", role: "count", callers: 64, batch: 1},
-			flow{id: "chain", text: "the chain: 8 callers -> store on disk, synced", role: "store", callers: 8},
+			flow{id: "chain", text: "the chain: 16 callers -> store on disk, synced", role: "store", callers: 16},
 			flow{id: "chain-caller", text: "the chain: one caller -> store on disk, synced", role: "store"},
 		},
 	}
