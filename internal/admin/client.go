@@ -29,8 +29,12 @@ var direct = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
+// ErrNotFound says that a process has nothing at a path.
+var ErrNotFound = errors.New("not found")
+
 // Do asks for a path. An answer that is not 2xx is an error that says why; of a process
-// that is not ready it wraps ErrUnhealthy. The caller closes the body.
+// that is not ready it wraps ErrUnhealthy, and of one that does not know the path
+// ErrNotFound. The caller closes the body.
 func (c *Client) Do(ctx context.Context, method, path string) (*http.Response, error) {
 	addr := reachable(c.Addr)
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, nil)
@@ -75,8 +79,17 @@ func refusal(resp *http.Response) error {
 	if resp.StatusCode == http.StatusUnauthorized {
 		words += "; set EARSHOT_ADMIN_TOKEN or EARSHOT_ADMIN_TOKEN_FILE"
 	}
+	if resp.StatusCode == http.StatusNotFound {
+		return notFound(words)
+	}
 	return errors.New(words)
 }
+
+// notFound is ErrNotFound in the words of an answer.
+type notFound string
+
+func (e notFound) Error() string      { return string(e) }
+func (notFound) Is(target error) bool { return target == ErrNotFound }
 
 // failed lists the checks that say no.
 func failed(h Health) string {

@@ -40,19 +40,19 @@ func TestClientErrors(t *testing.T) {
 	}
 	at, oddAt := real.Listener.Addr().String(), odd.Listener.Addr().String()
 	for name, c := range map[string]struct {
-		client    admin.Client
-		path      string
-		want      string
-		unhealthy bool
+		client admin.Client
+		path   string
+		want   string
+		is     error
 	}{
-		"nobody":         {admin.Client{Addr: nobody}, "/livez", "admin: nothing answers at " + nobody, false},
-		"no token":       {admin.Client{Addr: at}, "/metrics", "401 Unauthorized: this needs the admin token: Authorization: Bearer …; set EARSHOT_ADMIN_TOKEN", false},
-		"not ready":      {admin.Client{Addr: at, Token: "0123456789abcdef"}, "/readyz", at + "/readyz: unhealthy: store: no space\\x1b[31m left", true},
-		"for strangers":  {admin.Client{Addr: at}, "/readyz", at + "/readyz: unhealthy: store: full", true},
-		"not there":      {admin.Client{Addr: at, Token: "0123456789abcdef"}, "/v1/tail", "404 Not Found: nothing is here", false},
-		"another server": {admin.Client{Addr: oddAt}, "/livez", "418 I'm a teapot", false},
-		"redirected":     {admin.Client{Addr: oddAt}, "/moved", "302 Found", false},
-		"no address":     {admin.Client{Addr: "x y"}, "/livez", "admin: ", false},
+		"nobody":         {admin.Client{Addr: nobody}, "/livez", "admin: nothing answers at " + nobody, nil},
+		"no token":       {admin.Client{Addr: at}, "/metrics", "401 Unauthorized: this needs the admin token: Authorization: Bearer …; set EARSHOT_ADMIN_TOKEN", nil},
+		"not ready":      {admin.Client{Addr: at, Token: "0123456789abcdef"}, "/readyz", at + "/readyz: unhealthy: store: no space\\x1b[31m left", admin.ErrUnhealthy},
+		"for strangers":  {admin.Client{Addr: at}, "/readyz", at + "/readyz: unhealthy: store: full", admin.ErrUnhealthy},
+		"not there":      {admin.Client{Addr: at, Token: "0123456789abcdef"}, "/v1/tail", "404 Not Found: nothing is here", admin.ErrNotFound},
+		"another server": {admin.Client{Addr: oddAt}, "/livez", "418 I'm a teapot", nil},
+		"redirected":     {admin.Client{Addr: oddAt}, "/moved", "302 Found", nil},
+		"no address":     {admin.Client{Addr: "x y"}, "/livez", "admin: ", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			resp, err := c.client.Do(t.Context(), http.MethodGet, c.path)
@@ -60,8 +60,8 @@ func TestClientErrors(t *testing.T) {
 				_ = resp.Body.Close()
 				t.Fatalf("Do is fine, want %s", c.want)
 			}
-			if !strings.Contains(err.Error(), c.want) || errors.Is(err, admin.ErrUnhealthy) != c.unhealthy {
-				t.Errorf("Do = %v, want it to say %q", err, c.want)
+			if !strings.Contains(err.Error(), c.want) || errors.Is(err, admin.ErrUnhealthy) != (c.is == admin.ErrUnhealthy) || errors.Is(err, admin.ErrNotFound) != (c.is == admin.ErrNotFound) {
+				t.Errorf("Do = %v, want it to say %q and to be %v", err, c.want, c.is)
 			}
 		})
 	}

@@ -113,7 +113,10 @@ func (r *runner) world(ctx context.Context) (err error) {
 		for _, p := range w.All() {
 			p.Continue()
 		}
-		_ = w.end() // what there is is judged; the first error is what counts
+		if !errors.Is(err, ErrLoss) {
+			_ = w.Settle() // as far as it goes: the first error is what counts
+		}
+		_ = w.end() // what there is is judged
 	}
 	return errors.Join(err, r.judge(w))
 }
