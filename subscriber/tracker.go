@@ -397,23 +397,22 @@ func (r *tracked) alone(now time.Time) bool {
 	return true
 }
 
-// rewind goes back to what the store has, after an append that failed.
+// rewind goes back to what the store has, after an append that failed. Until the store is
+// written again what comes is forgotten, so no fetch goes on: one that had lost a piece
+// would stand still until it is stuck.
 func (t *tracker) rewind() {
 	t.out, t.bytes = nil, 0
 	for _, r := range t.runs {
+		if r.from != nil {
+			t.stop(r)
+		}
 		c, ok := t.store.Cursor(r.run)
 		if !ok {
-			if r.from != nil {
-				t.stop(r)
-			}
 			delete(t.runs, r.run) // first contact again
 			continue
 		}
 		if r.next > c.Next {
 			r.next, r.done = c.Next, false
-			if r.from != nil {
-				t.stop(r)
-			}
 		}
 	}
 }

@@ -296,6 +296,22 @@ func TestTrackerRewinds(t *testing.T) {
 	b.want("once", b.wrote(), "6-9 ")
 }
 
+// What comes while the store can't be written is forgotten, that of a fetch too which the
+// failed append had nothing of: it is fetched again as soon as there is room.
+func TestTrackerFetchesAgainWhenThereIsRoom(t *testing.T) {
+	b, p := newBench(t), &shop{}
+	b.welcome(p, offer(1, 9))
+	b.data(p, 1, 3)
+	b.wrote()
+	p.heard()
+	b.rewind()
+	b.paused = true
+	b.want("stops", p.heard(), "[stop]")
+	b.paused = false
+	b.schedule(b.now)
+	b.want("goes on", p.heard(), "[fetch 4]")
+}
+
 func TestTrackerWaitsWhilePaused(t *testing.T) {
 	b, p := newBench(t), &shop{}
 	b.paused = true
