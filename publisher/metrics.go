@@ -1,11 +1,16 @@
 package publisher
 
-import "github.com/earshot-mq/earshot/internal/metric"
+import (
+	"slices"
+	"time"
+
+	"github.com/earshot-mq/earshot/internal/metric"
+)
 
 // Metrics is what an operator has to know of the journal, the feeds and replay.
 func (p *Publisher) Metrics() []metric.Metric {
 	w := &p.writer.Stats
-	return append([]metric.Metric{
+	all := []metric.Metric{
 		metric.Total("earshot_records_total", "Records that were given a number.", &w.Records),
 		metric.Total("earshot_journal_groups_total", "Writes of the journal, each of one or more records.", &w.Groups),
 		metric.Total("earshot_journal_written_bytes_total", "Bytes written to the journal.", &w.Bytes),
@@ -17,5 +22,15 @@ func (p *Publisher) Metrics() []metric.Metric {
 		metric.Gauge("earshot_journal_bytes", "Bytes of the journal on disk, with the adopted ones.", p.JournalBytes),
 		metric.Gauge("earshot_journal_bound_bytes", "Bound of the journal on disk.", func() int64 { return p.o.MaxBytes }),
 		metric.Total("earshot_journal_dropped_records_total", "Records dropped past the bound before every store had them.", &p.dropped),
-	}, p.server.Metrics()...)
+		metric.Gauge("earshot_journal_unsynced_bytes", "Bytes of the journal that no fsync has made durable: what a power cut takes.", p.log.Unsynced),
+		{Name: "earshot_journal_oldest_seconds", Now: true, Help: "Age of the oldest record that the journal has.", Value: func() float64 {
+			_, oldest, _ := p.log.Rate(time.Now()) // what can't be read has no age
+			return oldest.Seconds()
+		}},
+		{Name: "earshot_journal_lasts_seconds", Now: true, Help: "How long the journal's bound lasts at the rate of the last day, while no store takes anything; +Inf where nothing is written.", Value: func() float64 {
+			rate, _, _ := p.log.Rate(time.Now())
+			return float64(p.o.MaxBytes) / rate
+		}},
+	}
+	return slices.Concat(all, p.lagMetrics(), p.server.Metrics())
 }

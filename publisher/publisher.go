@@ -14,6 +14,7 @@ import (
 
 	"github.com/earshot-mq/earshot/internal/feed"
 	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/internal/trouble"
 	"github.com/earshot-mq/earshot/internal/zmq"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
@@ -62,6 +63,8 @@ type Publisher struct {
 	stepped  atomic.Bool // the wall clock was set
 	reserved atomic.Int64
 	dropped  atomic.Uint64 // records that were dropped before every store had them
+	troubles trouble.List
+	watched  watched
 
 	mu      sync.Mutex // guards what follows
 	adopted []*adopted
@@ -92,7 +95,7 @@ func New(ctx *zmq.Context, o Options) (p *Publisher, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("publisher: %w", err)
 	}
-	p = &Publisher{o: o, claim: claim, roster: 1}
+	p = &Publisher{o: o, claim: claim, roster: 1, troubles: trouble.List{Logger: o.Logger}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
@@ -126,6 +129,7 @@ func New(ctx *zmq.Context, o Options) (p *Publisher, err error) {
 	p.server, err = feed.NewServer(ctx, p, feed.ServerOptions{
 		Text: o.Text, Record: o.Record, Replay: o.Replay,
 		Instance: claim.Instance(), Peers: o.Peers, Commits: p.commits, Degraded: p.writer.Stats.Degraded.Load, Logger: o.Logger,
+		Troubles: func() []string { return p.troubles.All(time.Now()) },
 	})
 	if err != nil {
 		return p, fmt.Errorf("publisher: %w", err)
@@ -213,18 +217,6 @@ func (p *Publisher) Run(ctx context.Context) error {
 	return errors.Join(err, p.commits.Save(), p.release())
 }
 
-// State is how the journal is, in plain words.
-func (p *Publisher) State() string {
-	st := &p.writer.Stats
-	switch {
-	case st.Degraded.Load():
-		return fmt.Sprintf("degraded: the journal can't be written, %d bytes of records are held in memory, %d records lost", st.Held.Load(), st.Lost.Load())
-	case st.SyncFails.Load() > 0:
-		return fmt.Sprintf("ok; %d fsyncs failed since the start", st.SyncFails.Load())
-	}
-	return "ok"
-}
-
 // Dropped counts the records that were dropped past the bound before every store had
 // them.
 func (p *Publisher) Dropped() uint64 { return p.dropped.Load() }
@@ -280,6 +272,7 @@ func (p *Publisher) keep(ctx context.Context) {
 		case now := <-tick.C:
 			stepped := p.clock(began, now)
 			p.retain(stepped)
+			p.watch(now)
 			if !stepped {
 				p.expire(now)
 			}
@@ -295,12 +288,10 @@ func (p *Publisher) keep(ctx context.Context) {
 	}
 }
 
-// clock alarms, once, when the wall clock was set.
+// clock tells whether the wall clock was set.
 func (p *Publisher) clock(began, now time.Time) (stepped bool) {
 	stepped = journal.Stepped(began, now)
-	if p.stepped.Swap(stepped) != stepped && stepped {
-		p.o.Logger.Error("the clock was set by more than an hour: nothing is deleted for its age until a restart")
-	}
+	p.stepped.Store(stepped)
 	return stepped
 }
 

@@ -1,6 +1,22 @@
 package subscriber
 
-import "github.com/earshot-mq/earshot/internal/metric"
+import (
+	"time"
+
+	"github.com/earshot-mq/earshot/internal/metric"
+)
+
+var lagLabels = []string{"service", "stream", "epoch"}
+
+func (s *Subscriber) eachLag(value func(*Lag) float64) func(func(float64, ...string)) {
+	return func(yield func(float64, ...string)) {
+		lags, _ := s.Lags()
+		for i := range lags {
+			l := &lags[i]
+			yield(value(l), l.Service, l.Run.Stream, l.Run.Epoch.String())
+		}
+	}
+}
 
 // Metrics is what an operator has to know of the store and of what it follows.
 func (s *Subscriber) Metrics() []metric.Metric {
@@ -24,6 +40,23 @@ func (s *Subscriber) Metrics() []metric.Metric {
 		metric.Gauge("earshot_publishers_heard", "Publishers heard within the last three seconds.", st.Sources.Load),
 		metric.Gauge("earshot_publishers_found", "Publishers that the labels of containers name.", s.sources.labelled),
 	}
+	all = append(all, []metric.Metric{
+		metric.Total("earshot_publisher_reconnects_total", "Connections to publishers that were made anew, since nothing was heard.", &st.Reconnects),
+		metric.Gauge("earshot_publishers_followed", "Publishers that are followed, heard or not.", func() int { return len(s.sources.all()) }),
+		metric.Gauge("earshot_store_size_bytes", "Bytes of the store on disk.", s.store.Bytes),
+		metric.Gauge("earshot_store_bound_bytes", "Bound of the store on disk; 0 is none.", func() int64 { return s.o.Retention.MaxBytes }),
+		metric.Gauge("earshot_store_unsynced_bytes", "Bytes of the store that no fsync has made durable: what a power cut takes.", s.store.Unsynced),
+		{Name: "earshot_store_oldest_seconds", Now: true, Help: "Age of the oldest record that the store has.", Value: func() float64 {
+			_, oldest, _ := s.store.Rate(time.Now()) // what can't be read has no age
+			return oldest.Seconds()
+		}},
+		{Name: "earshot_store_lasts_seconds", Now: true, Help: "For how long the store keeps what comes at the rate of the last day; +Inf where nothing comes.", Value: func() float64 {
+			rate, _, _ := s.store.Rate(time.Now())
+			return float64(s.o.Retention.MaxBytes) / rate
+		}},
+		{Name: "earshot_store_lag_records", Now: true, Labels: lagLabels, Help: "Records of the run that were heard of and are not stored, for the hundred runs that lack most.", Each: s.eachLag(func(l *Lag) float64 { return float64(l.Records) })},
+		{Name: "earshot_store_lag_seconds", Now: true, Labels: lagLabels, Help: "How long something of the run has been missing.", Each: s.eachLag(func(l *Lag) float64 { return l.For.Seconds() })},
+	}...)
 	if s.hub != nil {
 		all = append(all, s.hub.server.Metrics()...)
 	}

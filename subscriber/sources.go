@@ -39,6 +39,7 @@ type sources struct {
 // following is one publisher.
 type following struct {
 	f      *feed.Follower
+	began  time.Time
 	cancel context.CancelFunc
 }
 
@@ -46,6 +47,7 @@ const (
 	lookupEvery = 4 * time.Second // and up to half of it more
 	lookupWait  = 2 * time.Second
 	heardWithin = 3 * time.Second
+	silentAfter = 10 * time.Second // a publisher that is not heard is a trouble
 )
 
 func newSources(o *Options, follow func(string) (*feed.Follower, error), gone func(*feed.Follower)) (*sources, error) {
@@ -190,7 +192,7 @@ func (s *sources) add(ctx context.Context, endpoint string) {
 		s.o.Logger.Info("publisher found", "endpoint", endpoint)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s.following[endpoint] = &following{f, cancel}
+	s.following[endpoint] = &following{f, time.Now(), cancel}
 	s.run.Go(func() {
 		defer cancel()
 		if err := f.Run(ctx); err != nil {
@@ -213,6 +215,29 @@ func (s *sources) heard(now time.Time) (n int64) {
 		}
 	}
 	return n
+}
+
+// silence is a publisher that is not heard.
+type silence struct {
+	endpoint string
+	since    time.Duration
+}
+
+// silent lists the publishers that have not been heard for long, by endpoint.
+func (s *sources) silent(now time.Time) (all []silence) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for at, f := range s.following {
+		last := f.began
+		if heard := f.f.Stats.Heard.Load(); heard > 0 {
+			last = time.Unix(0, heard)
+		}
+		if since := now.Sub(last); since > silentAfter {
+			all = append(all, silence{at, since})
+		}
+	}
+	slices.SortFunc(all, func(a, b silence) int { return strings.Compare(a.endpoint, b.endpoint) })
+	return all
 }
 
 // labelled counts the publishers that labels name.

@@ -35,6 +35,7 @@ import (
 	"github.com/earshot-mq/earshot/internal/feed"
 	"github.com/earshot-mq/earshot/internal/journal"
 	"github.com/earshot-mq/earshot/internal/queue"
+	"github.com/earshot-mq/earshot/internal/trouble"
 	"github.com/earshot-mq/earshot/internal/zmq"
 	"github.com/earshot-mq/earshot/publisher/record"
 	"github.com/earshot-mq/earshot/subscriber/store"
@@ -68,6 +69,8 @@ type Stats struct {
 	Full                     atomic.Bool   // now: the store can't be written
 	Stranded                 atomic.Uint64 // now: records heard of that no source offers
 	Sources                  atomic.Int64  // now: publishers heard
+	Syncs                    atomic.Uint64 // fsyncs that ended well
+	Reconnects               atomic.Uint64 // of silent publishers
 }
 
 // stored counts an entry that is in the store.
@@ -93,6 +96,10 @@ type Subscriber struct {
 	ran     bool
 	durable func() error // store's Sync, but for tests
 	Stats   Stats
+
+	troubles trouble.List
+	watched  watched
+	stepped  atomic.Bool // the clock was set
 
 	inbox   inbox
 	taken   []event // of inbox, to be used again
@@ -124,12 +131,15 @@ func New(ctx *zmq.Context, st *store.Store, o Options) (*Subscriber, error) {
 	if o.Name == "" {
 		o.Name = st.ID()
 	}
-	s := &Subscriber{o: o, store: st, durable: st.Sync, inbox: inbox{queue.New[event](inboxLive)}, wrote: make(chan struct{}, 1), dirty: map[record.Run]bool{}}
+	s := &Subscriber{
+		o: o, store: st, durable: st.Sync, inbox: inbox{queue.New[event](inboxLive)}, wrote: make(chan struct{}, 1), dirty: map[record.Run]bool{},
+		troubles: trouble.List{Logger: o.Logger}, watched: watched{says: map[*feed.Follower][]string{}},
+	}
 	s.tracker = newTracker(st, o.FromNow, &s.Stats)
 	follow := func(endpoint string) (*feed.Follower, error) {
 		return feed.NewFollower(ctx, feed.FollowerOptions{
 			Endpoint: endpoint, Advertised: o.Advertise, Store: st.ID(), Name: o.Name, Services: o.Services,
-			Peers: max(len(o.Connect), leastPeers), Sink: s.inbox.put, Logger: o.Logger,
+			Peers: max(len(o.Connect), leastPeers), Sink: s.inbox.put, Logger: o.Logger, Reconnects: &s.Stats.Reconnects,
 		})
 	}
 	var err error
@@ -233,23 +243,10 @@ func (s *Subscriber) write(ctx context.Context, errs <-chan error) error {
 		case now := <-tick.C:
 			s.Stats.Stranded.Store(s.tracker.tick(now))
 			s.Stats.Sources.Store(s.sources.heard(now))
+			s.watch(now)
 		}
 		s.step(time.Now())
 	}
-}
-
-// State is how the store is, in plain words.
-func (s *Subscriber) State() (string, error) {
-	st := &s.Stats
-	switch {
-	case st.Full.Load():
-		return "full", errors.New("the store can't be written; publishers keep what is not committed")
-	case st.Stranded.Load() > 0:
-		return fmt.Sprintf("degraded: %d records were heard of and nobody offers them", st.Stranded.Load()), nil
-	case st.Lost.Load() > 0:
-		return fmt.Sprintf("ok; %d records lost in %d gaps since the start", st.Lost.Load(), st.Gaps.Load()), nil
-	}
-	return "ok", nil
 }
 
 // step handles what waits in the inbox.
@@ -314,6 +311,9 @@ func (s *Subscriber) handle(ev *event, now time.Time) {
 		t.batches(ev.From, ev.Entries, ev.Kind == feed.EventLive, ev.Bytes, now)
 	case feed.EventHead:
 		t.offers(ev.From, ev.Offers, ev.Live, now)
+		if ev.Live {
+			s.heardOf(ev.From, ev.Trouble)
+		}
 	case feed.EventWelcome:
 		t.reset(ev.From) // whatever was asked for before was not heard
 		t.offers(ev.From, ev.Offers, false, now)
@@ -325,8 +325,10 @@ func (s *Subscriber) handle(ev *event, now time.Time) {
 	case feed.EventReset:
 		t.reset(ev.From)
 	case feed.EventSilent:
+		s.heardOf(ev.From, nil)
 		t.silent(ev.From, now)
 	case eventGone:
+		s.heardOf(ev.From, nil)
 		t.forget(ev.From, now)
 	case eventPlain:
 		s.Stats.Plain.Add(1)
@@ -449,6 +451,7 @@ func (s *Subscriber) sync(commit bool) {
 		s.toSync()
 		return
 	}
+	s.Stats.Syncs.Add(1)
 	if err := s.store.Ahead(); err != nil && !s.Stats.Full.Load() {
 		s.o.Logger.Warn("next segment not allocated", "error", err)
 	}
@@ -467,7 +470,9 @@ func (s *Subscriber) sync(commit bool) {
 
 func (s *Subscriber) retain(began, now time.Time) {
 	r := s.o.Retention
-	if journal.Stepped(began, now) {
+	stepped := journal.Stepped(began, now)
+	s.stepped.Store(stepped)
+	if stepped {
 		r.MaxAge = 0
 	} else if n := s.store.ForgetUnoffered(now); n > 0 {
 		s.o.Logger.Info("cursors forgotten: not offered for a month", "runs", n)

@@ -59,6 +59,9 @@ type tracked struct {
 	done    bool
 	sources map[peer]*source
 
+	behindTo uint64    // what had been heard of when something was first seen missing; 0 while nothing is
+	behind   time.Time // when that was
+
 	from     peer // being fetched from, or nil
 	moved    time.Time
 	repaired [slowRepairs]time.Time // the last repairs, newest first
@@ -385,6 +388,25 @@ func (t *tracker) tick(now time.Time) (stranded uint64) {
 	}
 	t.schedule(now)
 	return stranded
+}
+
+// lags is what is missing of the runs that lack something, most first and at most mostLags
+// of them, and the sum with the longest. Call it each second.
+func (t *tracker) lags(now time.Time) (lags []Lag, all Lag) {
+	for _, r := range t.runs {
+		if r.done || r.heard < r.next {
+			r.behindTo = 0
+			continue
+		}
+		if r.next > r.behindTo { // what was missing then has come
+			r.behindTo, r.behind = r.heard, now
+		}
+		l := Lag{Run: r.run, Service: r.service, Records: r.heard - r.next + 1, For: now.Sub(r.behind)}
+		all.Records, all.For = all.Records+l.Records, max(all.For, l.For)
+		lags = append(lags, l)
+	}
+	slices.SortFunc(lags, func(a, b Lag) int { return cmp.Compare(b.Records, a.Records) })
+	return lags[:min(len(lags), mostLags)], all
 }
 
 // alone tells whether every source of a run has been away for a minute.

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -118,7 +119,9 @@ func tailCommand() *cobra.Command {
 		Use: "tail", GroupID: "people", Args: noArgs,
 		Short: "Show what a running subscriber stores, as it arrives",
 		Long: `Show the records of a running subscriber, the last ones and then what arrives, each once.
-On a terminal they are coloured lines; elsewhere, or with --json, one JSON object a line.`,
+On a terminal they are coloured lines; elsewhere, or with --json, one JSON object a line.
+What is not well with the subscriber, or by their own word with its publishers, is said on
+the standard error output when it begins and when it is over.`,
 		Example: "  earshot tail\n  earshot tail --lines 100 --format message\n  earshot tail --json | jq .data.status",
 	}
 	lines := cmd.Flags().Int("lines", 10, "how many earlier records to show first")
@@ -144,6 +147,11 @@ On a terminal they are coloured lines; elsewhere, or with --json, one JSON objec
 			return err
 		}
 		defer resp.Body.Close()
+		ctx, done := context.WithCancel(ctx)
+		var told sync.WaitGroup
+		told.Go(func() { notices(ctx, adminClient(s), cmd.ErrOrStderr()) })
+		defer told.Wait()
+		defer done()
 		err = events(resp.Body, p.print)
 		switch {
 		case ctx.Err() != nil:

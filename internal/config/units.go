@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/earshot-mq/earshot/internal/metric"
 )
 
 // Size is a number of bytes. It is written as digits alone, or with a unit: KB, MB, GB
@@ -60,16 +62,7 @@ func (s Size) String() string {
 }
 
 // Approx is the size for people: two or three digits, and a unit.
-func (s Size) Approx() string {
-	x, units := float64(s), []string{"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
-	for x >= 1000 && len(units) > 1 {
-		x, units = x/1024, units[1:]
-	}
-	if x < 10 && units[0] != "bytes" {
-		return fmt.Sprintf("%.1f %s", x, units[0])
-	}
-	return fmt.Sprintf("%.0f %s", x, units[0])
-}
+func (s Size) Approx() string { return metric.Bytes(int64(s)) }
 
 // MarshalText implements encoding.TextMarshaler.
 func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

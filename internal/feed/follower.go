@@ -43,6 +43,7 @@ type Event struct {
 	Room    *room.Room      // live, data: where Entries live; a sink that takes the event frees it when done
 	Offers  []Offer
 	State   string
+	Trouble []string // head: what is not well with the publisher, in plain words
 	Live    bool
 	Run     record.Run
 	First   uint64
@@ -60,6 +61,8 @@ type FollowerOptions struct {
 	Services   []string // names of services; none means all
 	Peers      int      // publishers that the memory is planned for; default 1
 	Memory     int64    // bytes queued from all publishers; default 64 MiB
+
+	Reconnects *atomic.Uint64 // counts with Stats.Reconnects those of all who share it; default none
 
 	// Sink gets every event, from the Follower's goroutine. It must not wait; false
 	// says that a live message was dropped for want of room.
@@ -278,7 +281,7 @@ func (f *Follower) head(b []byte, live bool) {
 		f.instance, f.roster = h.Instance, h.Roster
 		f.meet(h.Replay)
 	}
-	f.o.Sink(Event{Kind: EventHead, From: f, Offers: h.Runs, State: h.State, Live: live})
+	f.o.Sink(Event{Kind: EventHead, From: f, Offers: h.Runs, State: h.State, Trouble: h.Troubles, Live: live})
 }
 
 // meet makes sure that a HELLO is said to the replay socket that HEAD names.
@@ -494,7 +497,7 @@ func (f *Follower) watchFeed(now time.Time) error {
 		clear(f.fetching)
 	}
 	f.again = now.Add(reconnect)
-	f.Stats.Reconnects.Add(1)
+	f.reconnects()
 	f.dropDealer()
 	return f.sub.Reconnect(f.o.Endpoint)
 }

@@ -36,7 +36,7 @@ func (f *Follower) watchReplay(now time.Time) error {
 	if len(f.fetching) > 0 {
 		f.owing = min(2*f.owing, mostOwing)
 	}
-	f.Stats.Reconnects.Add(1)
+	f.reconnects()
 	f.dropDealer()
 	f.reset()
 	return nil
@@ -46,5 +46,13 @@ func (f *Follower) watchReplay(now time.Time) error {
 func (f *Follower) dropDealer() {
 	if err := f.closeDealer(); err != nil {
 		f.o.Logger.Warn("replay not closed", "endpoint", f.replayAt, "error", err)
+	}
+}
+
+// reconnects counts one.
+func (f *Follower) reconnects() {
+	f.Stats.Reconnects.Add(1)
+	if f.o.Reconnects != nil {
+		f.o.Reconnects.Add(1)
 	}
 }

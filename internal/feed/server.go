@@ -37,7 +37,8 @@ type ServerOptions struct {
 	Memory               int64 // bytes queued for all peers of the record feed; default 64 MiB
 	Commits              *journal.Commits
 	Degraded             func() bool
-	Logger               *slog.Logger // default: discard
+	Troubles             func() []string // for HEAD: what is not well, in plain words
+	Logger               *slog.Logger    // default: discard
 }
 
 // Stats counts what a Server did. All are totals.
@@ -409,6 +410,9 @@ func (s *Server) sendHead(ctx context.Context, sent map[record.Run]uint64) error
 func (s *Server) head(sent map[record.Run]uint64) *Head {
 	offers, roster := s.source.Offers()
 	h := &Head{V: Version, Instance: s.o.Instance, Roster: roster, Replay: s.port, State: StateLive, Runs: []Offer{}}
+	if s.o.Troubles != nil {
+		h.Troubles = s.o.Troubles()
+	}
 	switch {
 	case s.ended.Load():
 		h.State = StateEnded

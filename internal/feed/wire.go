@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/earshot-mq/earshot/internal/journal"
 	"github.com/earshot-mq/earshot/publisher/record"
@@ -76,6 +77,8 @@ type Head struct {
 	Replay   int     `json:"replay"` // port of the replay socket; 0 is none
 	State    string  `json:"state"`
 	Runs     []Offer `json:"runs"`
+
+	Troubles []string `json:"troubles,omitempty"` // what is not well with the publisher, in plain words
 }
 
 type hello struct {
@@ -160,8 +163,18 @@ func ParseHead(b []byte) (*Head, error) {
 	if err := decode(line.Head, h); err != nil {
 		return nil, err
 	}
+	h.Troubles = h.Troubles[:min(len(h.Troubles), mostTroubles)]
+	for i, words := range h.Troubles {
+		h.Troubles[i] = strings.ToValidUTF8(words[:min(len(words), longestTrouble)], "")
+	}
 	return h, parseOffers(h.Runs)
 }
+
+// What a peer tells of itself is for people, and no more of it is kept.
+const (
+	mostTroubles   = 8
+	longestTrouble = 400 // bytes
+)
 
 func parseOffers(offers []Offer) (err error) {
 	for i := range offers {

@@ -54,6 +54,7 @@ type Stats struct {
 	Lost                   atomic.Uint64 // records that fell out of the memory while degraded
 	WriteErrors, SyncFails atomic.Uint64
 	Degraded               atomic.Bool
+	Syncs                  atomic.Uint64 // that ended well
 }
 
 // Writer numbers records and writes them in groups: whoever appends waits for the
@@ -602,8 +603,10 @@ func (w *Writer) sync() error {
 	err := w.log.Sync()
 	if err != nil {
 		w.Stats.SyncFails.Add(1)
+		return err
 	}
-	return err
+	w.Stats.Syncs.Add(1)
+	return nil
 }
 
 // finish refuses new records, writes what is left and the end of every run, and syncs.

@@ -3,6 +3,7 @@
 package metric
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 )
@@ -51,4 +52,16 @@ func Locked(mu sync.Locker, value func() float64) func() float64 {
 // Gauge reads what is now.
 func Gauge[T int | int64 | uint64](name, help string, v func() T) Metric {
 	return Metric{Name: name, Help: help, Now: true, Value: func() float64 { return float64(v()) }}
+}
+
+// Bytes is a size for people: two or three digits, and a unit.
+func Bytes(n int64) string {
+	x, units := float64(n), []string{"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+	for x >= 1000 && len(units) > 1 {
+		x, units = x/1024, units[1:]
+	}
+	if x < 10 && units[0] != "bytes" {
+		return fmt.Sprintf("%.1f %s", x, units[0])
+	}
+	return fmt.Sprintf("%.0f %s", x, units[0])
 }
