@@ -100,3 +100,20 @@ func FuzzReplay(f *testing.F) {
 		}
 	})
 }
+
+// What a publisher says of itself is for people: of one that talks too much the beginning
+// is kept, and nothing of it can be half a character.
+func TestHeadTroubles(t *testing.T) {
+	h := &Head{V: Version, Instance: "i", State: StateLive, Runs: []Offer{}}
+	for range mostTroubles + 1 {
+		h.Troubles = append(h.Troubles, strings.Repeat("ü", longestTrouble))
+	}
+	h.Troubles[1] = "short"
+	got, err := ParseHead(h.line())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(got.Troubles); n != mostTroubles || got.Troubles[1] != "short" || got.Troubles[0] != strings.Repeat("ü", longestTrouble/2) {
+		t.Errorf("%d troubles are kept, the first with %d bytes, the second %q", n, len(got.Troubles[0]), got.Troubles[1])
+	}
+}

@@ -64,12 +64,12 @@ func (l *Log) bytesLocked() (sum int64) {
 
 // Written tells of the segments that were written to at or after a time: their bytes, and
 // when the oldest of them began. newest is when anything was written last, zero if the log
-// is empty. It is for a log that was opened to be looked at.
+// is empty; of a log that is being written it is when the last segment was full.
 func (l *Log) Written(since time.Time) (bytes int64, from, newest time.Time, err error) {
 	l.mu.RLock()
 	var oldest place
 	for _, s := range l.segs {
-		if s.newest().Before(since) {
+		if s != l.cur && s.newest().Before(since) {
 			continue
 		}
 		if oldest.s == nil {
