@@ -91,7 +91,7 @@ func growing() *table {
 		name: "growing", group: peersGroup,
 		title: "What a record costs as there is more of something: publishers -> store on disk, synced, or counters",
 		note: "CPU in us a record, of all processes, compared with the first row of its kind. All publishers of a row are processes of their own.\n" +
-			"The rows with streams publish a tenth of the records. Where these fall out of the live feed, each stream that is fetched reads all of them.\n" +
+			"The rows with streams publish a tenth of the records.\n" +
 			"MiB: resident memory of one publisher and of one subscriber at the end.",
 		columns: []column{
 			{key: "bytes", title: "bytes"},

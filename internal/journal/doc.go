@@ -3,7 +3,7 @@
 // segments, and a segment is text: control lines and the records between them.
 //
 //	19a8f3c2e4b00d17-000001.jsonl   a closed segment
-//	19a8f3c2e4b00d17-000001.index   where its runs and times are; made again when missing
+//	19a8f3c2e4b00d17-000001.index   where its runs and times are, and a line for each run; made again when missing
 //	19a8f3c2e4b00d17-000002.open    the segment that is being written
 //	19a8f3c2e4b00d17-000003.open    empty: the next one, allocated ahead
 //	lock, last, cursors             see Claim, Writer and Commits

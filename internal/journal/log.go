@@ -132,17 +132,19 @@ func (l *Log) recover() error {
 // close gives a whole segment its index and its last name. Neither is needed to read
 // it, so a failure is only logged; the next opening does it again.
 func (l *Log) close(s *segment) {
-	err := s.writeIndex(l.dir)
+	lines, err := s.writeIndex(l.dir)
 	if err == nil {
 		err = os.Rename(filepath.Join(l.dir, s.Name+extOpen), filepath.Join(l.dir, s.Name+extClosed))
 	}
 	if err != nil {
 		l.o.Logger.Warn("segment not closed", "segment", s.Name, "error", err)
-		return
 	}
 	l.mu.Lock()
-	s.closed = true
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	s.closed = err == nil
+	for run, sp := range s.spans { // from now on they are read from the index, if it is there
+		sp.extents, sp.line = extents{}, lines[run]
+	}
 }
 
 // replay takes an entry that was found at opening, or is being appended, into the

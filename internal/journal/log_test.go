@@ -19,7 +19,7 @@ import (
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
-func open(t *testing.T, dir string, o Options) *Log {
+func open(t testing.TB, dir string, o Options) *Log {
 	t.Helper()
 	l, err := Open(dir, o)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,12 +31,12 @@ func (h *Hole) Error() string {
 // equals from when there is nothing more yet. A *Hole says that from is missing.
 func (l *Log) Read(dst []byte, run record.Run, from uint64, limit int) (data []byte, next uint64, err error) {
 	next = from
-	var corrupt bool
+	var bad *Hole
 	segments, end := l.covering(run, from)
 	for _, at := range segments {
 		dst, next, err = l.readSegment(dst, at, run, next, limit)
-		if errors.Is(err, ErrCorrupt) {
-			corrupt, err = true, nil
+		if h := (*Hole)(nil); errors.As(err, &h) {
+			bad, err = cmp.Or(bad, h), nil
 		}
 		if err != nil || len(dst) >= limit {
 			return dst, next, err
@@ -44,7 +45,7 @@ func (l *Log) Read(dst []byte, run record.Run, from uint64, limit int) (data []b
 	if next > from {
 		return dst, next, nil
 	}
-	return dst, from, l.hole(run, from, end, corrupt)
+	return dst, from, l.hole(run, from, end, bad)
 }
 
 // place is a segment and where in it to begin.
@@ -52,6 +53,11 @@ type place struct {
 	s         *segment
 	path      string
 	off, size int64
+
+	// Of a run: where its entries are, if that is in memory, or which line of the index
+	// says so; of neither anything, if that is not known.
+	extents extents
+	line    [2]int64
 }
 
 // covering lists the segments that may hold number from of run or later ones, and the
@@ -64,21 +70,28 @@ func (l *Log) covering(run record.Run, from uint64) (at []place, end uint64) {
 	}
 	for _, s := range l.segs {
 		if off, ok := s.find(run, from); ok {
-			at = append(at, place{s, s.path(l.dir), off, s.Size})
+			p := place{s: s, path: s.path(l.dir), off: off, size: s.Size}
+			if sp := s.spans[run]; sp.extents.none() {
+				p.line = sp.line
+			} else {
+				p.extents = sp.extents
+			}
+			at = append(at, p)
 		}
 	}
 	return at, end
 }
 
 // readSegment takes the entries of run that continue next from one segment. It ends
-// without an error at the first that does not continue.
+// without an error at the first that does not continue. A *Hole says that there are bad
+// bytes, and which numbers can't be read for that.
 func (l *Log) readSegment(dst []byte, at place, run record.Run, next uint64, limit int) ([]byte, uint64, error) {
 	f, err := l.openSegment(at)
 	if err != nil || f == nil {
 		return dst, next, err
 	}
 	defer f.Close()
-	err = scan(f, at.off, at.size, func(e *Entry, _ int64) error {
+	take := func(e *Entry, _ int64) error {
 		if e.Run != run || e.Kind != KindBatch && e.Kind != KindGap || e.Last < next {
 			return nil
 		}
@@ -94,11 +107,39 @@ func (l *Log) readSegment(dst []byte, at place, run record.Run, next uint64, lim
 			return io.EOF
 		}
 		return nil
-	})
+	}
+	for x := range l.extentsAt(&at, run, next) {
+		if errors.Is(err, ErrCorrupt) && x.first > next { // otherwise the bad bytes are others'
+			return dst, next, &Hole{Run: run, From: next, To: x.first - 1, Corrupt: true}
+		}
+		if err = scan(f, x.off, min(x.end, at.size), take); err != nil && !errors.Is(err, ErrCorrupt) {
+			break
+		}
+	}
+	if errors.Is(err, ErrCorrupt) {
+		err = &Hole{Run: run, From: next, To: math.MaxUint64, Corrupt: true}
+	}
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	return dst, next, err
+}
+
+// extentsAt iterates over the pieces of a segment to be read for number next of run and those
+// after it. Where extents are not known, as of a segment whose index an older version has
+// written, that is all from a mark on.
+func (l *Log) extentsAt(at *place, run record.Run, next uint64) func(yield func(extent) bool) {
+	x := at.extents
+	if at.line[1] > 0 {
+		var err error
+		if x, err = readExtents(l.dir, at.s.Name, run, at.line); err != nil {
+			l.o.Logger.Warn("index can't be read; the segment is", "segment", at.s.Name, "error", err)
+		}
+	}
+	if x.none() {
+		return func(yield func(extent) bool) { yield(extent{off: at.off, end: at.size}) }
+	}
+	return x.from(next)
 }
 
 // openSegment opens a segment's file, which may have got its last name, or have been
@@ -120,14 +161,17 @@ func (l *Log) openSegment(at place) (*os.File, error) {
 
 // hole tells why there is nothing at from: nil when it had not been given yet when the
 // reader looked for it. end is from then: what was appended since is not missing, only
-// not read.
-func (l *Log) hole(run record.Run, from, end uint64, corrupt bool) error {
+// not read. bad is the first hole of bad bytes that the reader met, or nil.
+func (l *Log) hole(run record.Run, from, end uint64, bad *Hole) error {
 	if from >= end {
 		return nil
 	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	to := end - 1
+	if bad != nil {
+		to = min(to, bad.To)
+	}
 	for _, s := range l.segs {
 		sp := s.spans[run]
 		if sp == nil || sp.Last <= from {
@@ -143,7 +187,7 @@ func (l *Log) hole(run record.Run, from, end uint64, corrupt bool) error {
 			to = min(to, first-1)
 		}
 	}
-	return &Hole{Run: run, From: from, To: to, Corrupt: corrupt}
+	return &Hole{Run: run, From: from, To: to, Corrupt: bad != nil}
 }
 
 // Runs lists where the log stands in every run that it has or had, in the order of
@@ -316,7 +360,7 @@ func (r *Reader) enter() (end int64, err error) {
 		var began, ends uint64
 		for _, s := range r.l.segs {
 			if at.s == nil && s.Ends > s.Began || s.Began <= r.n && s.Ends > s.Began {
-				at = place{s, s.path(r.l.dir), s.findArrival(r.n), s.Size}
+				at = place{s: s, path: s.path(r.l.dir), off: s.findArrival(r.n), size: s.Size}
 				began, ends = s.Began, s.Ends
 			}
 		}

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,8 +27,9 @@ const (
 )
 
 // markEvery is how many bytes lie between two marks of an index, of one run for each two
-// that the segment has. A reader scans at most that much, plus one batch, to find a number;
-// and a segment of many runs that take turns has no more marks than one of two.
+// that the segment has: a segment of many runs that take turns has no more marks than one
+// of two. Marks stay in memory. They serve a reader that has no extents, and one that looks
+// for what lies behind bad bytes.
 const markEvery = 64 << 10
 
 // segment is one file of a log and what is known of its inside. Log.mu guards it.
@@ -51,6 +53,10 @@ type span struct {
 	First uint64     `json:"first"`
 	Last  uint64     `json:"last"`
 	Marks [][2]int64 `json:"marks"` // number and offset, one each markEvery bytes
+	Line  [2]int64   `json:"line"`  // offset behind the index's checksum, and length, of the line of its extents
+
+	extents extents  // while the segment is written
+	line    [2]int64 // closed: Line, its offset in the file
 }
 
 // mark finds an arrival or a time in a segment.
@@ -97,6 +103,7 @@ func (s *segment) note(e *Entry, off int64) {
 		if n := len(sp.Marks); n == 0 || off-sp.Marks[n-1][1] >= markEvery*int64(max(len(s.spans)/2, 1)) {
 			sp.Marks = append(sp.Marks, [2]int64{int64(e.First), off})
 		}
+		sp.extents.add(e.First, off, off+int64(len(e.Raw)))
 		sp.Last = max(sp.Last, e.Last)
 		s.Ends += e.Count()
 	}
@@ -208,32 +215,50 @@ func load(dir, name, ext string, note func(*Entry)) (*segment, error) {
 	return s, nil
 }
 
-// writeIndex writes the index beside the segment. It is only an aid: what it says can
-// be read from the segment again.
-func (s *segment) writeIndex(dir string) error {
+// writeIndex writes the index beside the segment: a line of JSON, its checksum, and a line
+// of extents for each run. at says where in the file those are. An index is only an aid:
+// what it says can be read from the segment again.
+func (s *segment) writeIndex(dir string) (at map[record.Run][2]int64, err error) {
+	var lines []byte
+	at = make(map[record.Run][2]int64, len(s.spans))
 	s.Spans = make(map[string]span, len(s.spans))
 	for run, sp := range s.spans {
-		s.Spans[run.String()] = *sp
+		off := len(lines)
+		lines = sp.extents.line(lines, run)
+		at[run] = [2]int64{int64(off), int64(len(lines) - off)}
+		s.Spans[run.String()] = span{First: sp.First, Last: sp.Last, Marks: sp.Marks, Line: at[run]}
 	}
 	text, err := json.Marshal(s)
 	s.Spans = nil
 	if err != nil {
-		return fmt.Errorf("journal: index of %s: %w", s.Name, err)
+		return nil, fmt.Errorf("journal: index of %s: %w", s.Name, err)
 	}
 	text = fmt.Appendf(text, "\n%08x\n", crc32.Checksum(text, crcTable))
-	return WriteFile(filepath.Join(dir, s.Name+extIndex), text)
+	for run, line := range at {
+		at[run] = [2]int64{line[0] + int64(len(text)), line[1]}
+	}
+	return at, WriteFile(filepath.Join(dir, s.Name+extIndex), append(text, lines...))
 }
 
+// readIndex reads an index but for its extents, which are read when wanted.
 func (s *segment) readIndex(dir string) error {
-	text, err := os.ReadFile(filepath.Join(dir, s.Name+extIndex))
+	f, err := os.Open(filepath.Join(dir, s.Name+extIndex))
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	body, sum, ok := strings.Cut(string(text), "\n")
-	if !ok || fmt.Sprintf("%08x\n", crc32.Checksum([]byte(body), crcTable)) != sum {
+	defer f.Close()
+	r := bufio.NewReader(f)
+	body, err := r.ReadBytes('\n')
+	sum, err2 := r.ReadString('\n')
+	if err := errors.Join(err, err2); err != nil {
+		return fmt.Errorf("journal: index %s: %w", s.Name, errors.Join(err, ErrCorrupt))
+	}
+	lines := int64(len(body) + len(sum))
+	body = body[:len(body)-1]
+	if fmt.Sprintf("%08x\n", crc32.Checksum(body, crcTable)) != sum {
 		return fmt.Errorf("journal: checksum of index %s: %w", s.Name, ErrCorrupt)
 	}
-	if err := json.Unmarshal([]byte(body), s); err != nil {
+	if err := json.Unmarshal(body, s); err != nil {
 		return fmt.Errorf("journal: index %s: %w", s.Name, errors.Join(err, ErrCorrupt))
 	}
 	for text, sp := range s.Spans {
@@ -241,6 +266,7 @@ func (s *segment) readIndex(dir string) error {
 		if err != nil || len(sp.Marks) == 0 {
 			return fmt.Errorf("journal: run %q of index %s: %w", text, s.Name, ErrCorrupt)
 		}
+		sp.line = [2]int64{lines + sp.Line[0], sp.Line[1]}
 		s.spans[id.Run] = &sp
 	}
 	s.Spans = nil

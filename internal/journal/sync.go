@@ -162,6 +162,7 @@ func (s *segment) trim(off int64) {
 		for len(sp.Marks) > 0 && sp.Marks[len(sp.Marks)-1][1] >= off {
 			sp.Marks = sp.Marks[:len(sp.Marks)-1]
 		}
+		sp.extents.trim(off)
 		if len(sp.Marks) == 0 {
 			delete(s.spans, run)
 		}
