@@ -64,6 +64,7 @@ type tracked struct {
 
 	from     peer // being fetched from, or nil
 	moved    time.Time
+	stuck    time.Time              // when its last fetch was given up; zero after progress
 	repaired [slowRepairs]time.Time // the last repairs, newest first
 	stay     time.Time              // until then FETCH is not stopped
 }
@@ -175,7 +176,7 @@ func (t *tracker) entry(p peer, e *journal.Entry, live bool, now time.Time) {
 		part.Service = r.service
 		t.out = append(t.out, part)
 		t.bytes += len(part.Raw)
-		r.next, r.moved = e.Last+1, now
+		r.next, r.moved, r.stuck = e.Last+1, now, time.Time{}
 	default: // above: what is between is fetched
 		t.stats.Early.Add(e.Last - e.First + 1)
 		if src := r.sources[p]; src != nil && live {
@@ -307,7 +308,8 @@ func (r *tracked) source() peer {
 	return nil
 }
 
-// schedule begins fetches, the oldest runs first.
+// schedule begins fetches, the oldest runs first, and behind all others those that got stuck
+// before: whose replay can't be reached is not to hold up whose can.
 func (t *tracker) schedule(now time.Time) {
 	t.freed = false
 	if t.repairs >= maxRepairs || t.paused {
@@ -320,7 +322,7 @@ func (t *tracker) schedule(now time.Time) {
 		}
 	}
 	slices.SortFunc(want, func(a, b *tracked) int {
-		return cmp.Or(cmp.Compare(a.run.Epoch, b.run.Epoch), cmp.Compare(a.run.Stream, b.run.Stream))
+		return cmp.Or(a.stuck.Compare(b.stuck), cmp.Compare(a.run.Epoch, b.run.Epoch), cmp.Compare(a.run.Stream, b.run.Stream))
 	})
 	for _, r := range want {
 		if t.repairs >= maxRepairs {
@@ -378,6 +380,7 @@ func (t *tracker) tick(now time.Time) (stranded uint64) {
 	for _, r := range t.runs {
 		if s := r.sources[r.from]; r.from != nil && s != nil && s.last >= r.next && now.Sub(r.moved) > stuckAfter {
 			t.stop(r)
+			r.stuck = now
 		}
 		if !r.done && r.from == nil {
 			t.settle(r, now)

@@ -351,6 +351,22 @@ func TestTrackerFetchesSomeAtATime(t *testing.T) {
 	b.want("one has ended", p.heard(), "[fetch 1]")
 }
 
+// TestTrackerStuckFetchesAreNotInTheWay: publishers whose replay can't be reached hold none up
+// whose can.
+func TestTrackerStuckFetchesAreNotInTheWay(t *testing.T) {
+	b, dead, well := newBench(t), &shop{}, &shop{}
+	at := func(n int) []feed.Offer {
+		return []feed.Offer{{Run: record.Run{Stream: testRun.Stream, Epoch: testRun.Epoch + record.Epoch(n)}, Service: "downcase", Oldest: 1, Last: 10}}
+	}
+	for n := range maxRepairs + 3 {
+		b.welcome(dead, at(n))
+	}
+	b.offers(well, at(1000), false, b.now) // the newest
+	b.want("behind the others", well.heard(), "[]")
+	b.tick(b.now.Add(stuckAfter + time.Second))
+	b.want("of one that can be had", well.heard(), "[fetch 1]")
+}
+
 func TestTrackerFromNow(t *testing.T) {
 	b, p := newBench(t), &shop{}
 	b.fromNow = true

@@ -305,6 +305,25 @@ func TestPublisherRestarts(t *testing.T) {
 
 // TestReplayThatCantBeRead: the journal is asked again once a second, not without pause, and
 // goes on when it can be read.
+// TestPublisherRestartsElsewhere: one that comes back within three seconds, with the same
+// instance and roster, and another port of replay, is greeted there.
+func TestPublisherRestartsElsewhere(t *testing.T) {
+	c, src := newContext(t), &shelf{}
+	src.put(1)
+	s, stop := serve(t, c, src, ServerOptions{Instance: "a"})
+	_, at, _ := s.Endpoints()
+	f, e := follow(t, c, FollowerOptions{Endpoint: at})
+	testenv.Wait(t, "welcome", testenv.Patience, func() bool { return e.count(EventWelcome) == 1 })
+	stop()
+	serve(t, c, src, ServerOptions{Instance: "a", Record: at, Replay: "tcp://127.0.0.1:0"})
+	testenv.Wait(t, "second welcome", testenv.Patience, func() bool { return e.count(EventWelcome) == 2 })
+	f.Fetch(testRun, 1, 1<<20)
+	testenv.Wait(t, "what there is", testenv.Patience, func() bool { return e.records(EventData) == 1 })
+	if n := e.count(EventSilent); n != 0 {
+		t.Errorf("it was silent %d times: this test shows nothing", n)
+	}
+}
+
 func TestReplayThatCantBeRead(t *testing.T) {
 	c, src := newContext(t), &shelf{err: errors.New("input/output error")}
 	src.put(5)

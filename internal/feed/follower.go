@@ -89,6 +89,7 @@ type Follower struct {
 	replayAt string
 	instance string
 	roster   uint64
+	port     int // of replay
 	hello    helloState
 	helloAt  time.Time
 	fetching map[record.Run]bool
@@ -277,8 +278,9 @@ func (f *Follower) head(b []byte, live bool) {
 		f.malformed("head", err)
 		return
 	}
-	if live && (h.Instance != f.instance || h.Roster != f.roster) {
-		f.instance, f.roster = h.Instance, h.Roster
+	// The port too: an instance that was started again may have the same roster.
+	if live && (h.Instance != f.instance || h.Roster != f.roster || h.Replay != f.port) {
+		f.instance, f.roster, f.port = h.Instance, h.Roster, h.Replay
 		f.meet(h.Replay)
 	}
 	f.o.Sink(Event{Kind: EventHead, From: f, Offers: h.Runs, State: h.State, Trouble: h.Troubles, Live: live})
