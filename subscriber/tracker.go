@@ -46,6 +46,7 @@ type tracker struct {
 	bytes   int             // of out
 	repairs int
 	freed   bool // a repair has ended since schedule
+	crowded bool // runs wait for one to end
 	paused  bool // the store can't be written: fetch nothing
 	stats   *Stats
 }
@@ -152,6 +153,9 @@ func (t *tracker) batches(p peer, entries []journal.Entry, live bool, bytes int,
 	if !live && len(entries) > 0 {
 		if r := t.runs[entries[0].Run]; r != nil && r.from == p {
 			p.Credit(r.run, int64(bytes))
+			if t.crowded && r.next > r.heard && now.After(r.stay) {
+				t.stop(r) // what comes now the live feed has, or HEAD will tell
+			}
 		}
 	}
 	if t.freed {
@@ -324,10 +328,8 @@ func (t *tracker) schedule(now time.Time) {
 	slices.SortFunc(want, func(a, b *tracked) int {
 		return cmp.Or(a.stuck.Compare(b.stuck), cmp.Compare(a.run.Epoch, b.run.Epoch), cmp.Compare(a.run.Stream, b.run.Stream))
 	})
-	for _, r := range want {
-		if t.repairs >= maxRepairs {
-			return
-		}
+	t.crowded = len(want) > maxRepairs-t.repairs
+	for _, r := range want[:min(len(want), maxRepairs-t.repairs)] {
 		t.fetch(r, now)
 	}
 }

@@ -351,6 +351,30 @@ func TestTrackerFetchesSomeAtATime(t *testing.T) {
 	b.want("one has ended", p.heard(), "[fetch 1]")
 }
 
+// TestTrackerMakesRoom: a fetch that has all that was heard of ends at once when others wait,
+// not with the next HEAD: of 1,000 runs 16 a second would be fetched.
+func TestTrackerMakesRoom(t *testing.T) {
+	b, p := newBench(t), &shop{}
+	all := offer(1, 5)
+	for i := range maxRepairs {
+		o := all[0]
+		o.Run.Epoch += record.Epoch(i + 1)
+		all = append(all, o)
+	}
+	b.welcome(p, all)
+	p.heard()
+	b.data(p, 1, 4)
+	b.want("one is missing", p.heard(), "[]")
+	b.data(p, 5, 5)
+	b.want("has all", p.heard(), "[stop fetch 1]")
+	b.batches(p, func() []journal.Entry { // nobody waits any more
+		e := entry(1, 5)
+		e[0].Run = all[1].Run
+		return e
+	}(), false, 1, b.now)
+	b.want("goes on", p.heard(), "[]")
+}
+
 // TestTrackerStuckFetchesAreNotInTheWay: publishers whose replay can't be reached hold none up
 // whose can.
 func TestTrackerStuckFetchesAreNotInTheWay(t *testing.T) {
