@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,7 @@ type instance struct {
 	admin string
 	net   *testenv.Netns // nil: this machine's own
 	exec  []string       // what runs the program, if not itself
+	file  string         // the program, if not binary
 }
 
 // newInstance chooses ports for a role and a folder for its data. Nothing runs yet.
@@ -82,7 +84,7 @@ func newInstance(t *testing.T, role []string, more ...string) *instance {
 // start starts the process and waits until it is ready.
 func (i *instance) start() {
 	i.t.Helper()
-	args := slices.Concat(i.exec, []string{binary}, i.args)
+	args := slices.Concat(i.exec, []string{cmp.Or(i.file, binary)}, i.args)
 	i.net.Do(func() { i.output = start(i.t, exec.Command(args[0], args[1:]...)) })
 	untilReady(i.t, i.net, i.admin)
 }
