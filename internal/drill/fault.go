@@ -304,7 +304,20 @@ func (w *World) full(d Dice, disk *Disk, p *Proc, metric string) error {
 	if err := disk.Free(); err != nil {
 		return fmt.Errorf("drill: %w", err)
 	}
-	return p.Ready(startLimit)
+	return p.mended(metric)
+}
+
+// mended waits until a process says that its disk is written again: what it holds in memory
+// until then would be lost with it, and declared.
+func (p *Proc) mended(metric string) error {
+	for end := time.Now().Add(healLimit); ; time.Sleep(10 * time.Millisecond) {
+		if v, err := p.metric(metric); v == 0 || err != nil {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("drill: %s: %s is still 1, %s after there was room again", p.Name, metric, healLimit)
+		}
+	}
 }
 
 // KillFull kills the service whose disk is full while no subscriber is there: what was in its
@@ -357,5 +370,5 @@ func diskFullKill(w *World, d Dice) error {
 	if err := w.disks[1].Free(); err != nil {
 		return fmt.Errorf("drill: %w", err)
 	}
-	return s.Ready(startLimit)
+	return s.mended("earshot_store_full")
 }

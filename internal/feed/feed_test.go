@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -315,6 +316,10 @@ func TestPublisherRestartsElsewhere(t *testing.T) {
 	f, e := follow(t, c, FollowerOptions{Endpoint: at})
 	testenv.Wait(t, "welcome", testenv.Patience, func() bool { return e.count(EventWelcome) == 1 })
 	stop()
+	testenv.Wait(t, "port given back", testenv.Patience, func() bool {
+		l, err := net.Listen("tcp", strings.TrimPrefix(at, "tcp://"))
+		return err == nil && l.Close() == nil
+	})
 	serve(t, c, src, ServerOptions{Instance: "a", Record: at, Replay: "tcp://127.0.0.1:0"})
 	testenv.Wait(t, "second welcome", testenv.Patience, func() bool { return e.count(EventWelcome) == 2 })
 	f.Fetch(testRun, 1, 1<<20)
