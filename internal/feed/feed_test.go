@@ -304,8 +304,6 @@ func TestPublisherRestarts(t *testing.T) {
 	testenv.Wait(t, "the second welcome", testenv.Patience, func() bool { return e.count(EventWelcome) == 2 })
 }
 
-// TestReplayThatCantBeRead: the journal is asked again once a second, not without pause, and
-// goes on when it can be read.
 // TestPublisherRestartsElsewhere: one that comes back within three seconds, with the same
 // instance and roster, and another port of replay, is greeted there.
 func TestPublisherRestartsElsewhere(t *testing.T) {
@@ -329,6 +327,8 @@ func TestPublisherRestartsElsewhere(t *testing.T) {
 	}
 }
 
+// TestReplayThatCantBeRead: the journal is asked again once a second, not without pause, and
+// goes on when it can be read.
 func TestReplayThatCantBeRead(t *testing.T) {
 	c, src := newContext(t), &shelf{err: errors.New("input/output error")}
 	src.put(5)
