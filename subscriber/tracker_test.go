@@ -493,3 +493,26 @@ func TestTrackerConverges(t *testing.T) {
 		}
 	}
 }
+
+// TestTrackerLags: what is missing counts from when it was first seen missing, and a run that
+// goes on coming is never late, however much is on its way.
+func TestTrackerLags(t *testing.T) {
+	b, p := newBench(t), &shop{}
+	lag := func(after time.Duration, want string) {
+		t.Helper()
+		lags, all := b.lags(b.now.Add(after))
+		got := fmt.Sprintf("%d of %d runs for %s", all.Records, len(lags), all.For)
+		b.want("lag", got, want)
+	}
+	lag(0, "0 of 0 runs for 0s")
+	b.welcome(p, offer(1, 9))
+	lag(0, "9 of 1 runs for 0s")
+	b.data(p, 1, 3)
+	lag(5*time.Second, "6 of 1 runs for 5s")
+	b.head(p, 1, 20)
+	b.data(p, 4, 12)
+	lag(7*time.Second, "8 of 1 runs for 0s") // what was missing has come
+	lag(9*time.Second, "8 of 1 runs for 2s")
+	b.data(p, 13, 20)
+	lag(10*time.Second, "0 of 0 runs for 0s")
+}
