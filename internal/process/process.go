@@ -19,8 +19,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"runtime/debug"
 	"slices"
 	"time"
 )
@@ -33,16 +31,6 @@ const (
 	ExitUnhealthy = 3
 	ExitLoss      = 4
 )
-
-// Tune sets the garbage collector for programs that hold little and move much: with the
-// default of 100 % a heap of 5 MB is collected forty times a second under load. Whoever
-// sets GOGC or GOMEMLIMIT gets what they ask for.
-func Tune() {
-	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetGCPercent(800)
-		debug.SetMemoryLimit(96 << 20) // above it the collector runs as often as it must
-	}
-}
 
 // Stage is one part of a program. Run blocks until ctx is done or the part fails, and
 // returns after all that it started.
