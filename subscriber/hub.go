@@ -18,14 +18,14 @@ type hub struct {
 }
 
 // newHub binds the feeds that o names; without any it is nil.
-func newHub(ctx *zmq.Context, st *store.Store, o *Options, full func() bool) (h *hub, err error) {
+func newHub(ctx *zmq.Context, st *store.Store, o *Options, full func() bool, troubles func() []string) (h *hub, err error) {
 	if o.Text == "" && o.Record == "" && o.Replay == "" {
 		return nil, nil
 	}
 	h = &hub{store: st}
 	h.server, err = feed.NewServer(ctx, h, feed.ServerOptions{
 		Text: o.Text, Record: o.Record, Replay: o.Replay,
-		Instance: st.ID(), Peers: o.Peers, Degraded: full, Logger: o.Logger,
+		Instance: st.ID(), Peers: o.Peers, Degraded: full, Troubles: troubles, Logger: o.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("subscriber: %w", err)

@@ -159,7 +159,7 @@ func New(ctx *zmq.Context, st *store.Store, o Options) (*Subscriber, error) {
 		}
 		s.plain = append(s.plain, p)
 	}
-	if s.hub, err = newHub(ctx, st, &s.o, s.Stats.Full.Load); err != nil {
+	if s.hub, err = newHub(ctx, st, &s.o, s.Stats.Full.Load, func() []string { return s.troubles.All(time.Now()) }); err != nil {
 		return nil, err
 	}
 	return s, nil
