@@ -73,7 +73,7 @@ func (l *Log) Written(since time.Time) (bytes int64, from, newest time.Time, err
 			continue
 		}
 		if oldest.s == nil {
-			oldest = place{s: s, path: s.path(l.dir), size: s.Size}
+			oldest, from = place{s: s, path: s.path(l.dir), size: s.Size}, s.newest()
 		}
 		bytes += s.Size
 	}
@@ -82,13 +82,13 @@ func (l *Log) Written(since time.Time) (bytes int64, from, newest time.Time, err
 	if oldest.s == nil {
 		return 0, time.Time{}, newest, nil
 	}
-	from, err = l.began(oldest)
+	from, err = l.began(oldest, from)
 	return bytes, from, newest, err
 }
 
-// began is the time of the first entry of a segment that has one.
-func (l *Log) began(at place) (from time.Time, err error) {
-	from = at.s.newest()
+// began is the time of the first entry of a segment that has one, or else newest.
+func (l *Log) began(at place, newest time.Time) (from time.Time, err error) {
+	from = newest
 	f, err := l.openSegment(at)
 	if err != nil || f == nil {
 		return from, err

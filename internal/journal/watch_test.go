@@ -96,3 +96,34 @@ func TestRateAndTimes(t *testing.T) {
 		t.Error("nonsense has a time")
 	}
 }
+
+// A log that is being written can be asked how fast it grows.
+func TestRateWhileWritten(t *testing.T) {
+	l, err := Open(t.TempDir(), Options{Arrivals: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	run := record.Run{Stream: NewID(), Epoch: 1}
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		for n := uint64(1); n <= 500 && err == nil; n++ {
+			_, err = l.Append(made(run, time.Now(), n, 1))
+		}
+		done <- err
+	}()
+	for {
+		if _, _, err := l.Rate(time.Now()); err != nil {
+			t.Error(err)
+		}
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		default:
+		}
+	}
+}
