@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/earshot-mq/earshot/internal/durable"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -30,7 +31,7 @@ type Claim struct {
 
 // Take locks a directory, and makes it when it is missing.
 func Take(dir string) (*Claim, error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	if err := durable.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o640)
@@ -49,7 +50,7 @@ func Take(dir string) (*Claim, error) {
 // TakeFirst takes the first directory below root whose lock is free, else makes one
 // with a new name. Host names, container ids and process ids play no part.
 func TakeFirst(root string) (*Claim, error) {
-	if err := os.MkdirAll(root, 0o750); err != nil {
+	if err := durable.MkdirAll(root, 0o750); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	free, err := TakeFree(root, 1)
@@ -188,13 +189,4 @@ func NewID() string {
 func StreamID(instance, service string) string {
 	sum := sha256.Sum256([]byte(instance + "/" + service))
 	return id64(binary.BigEndian.Uint64(sum[:8]))
-}
-
-// BootID names this boot of the machine, or is empty where the system does not tell.
-func BootID() string {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(b))
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/earshot-mq/earshot/internal/durable"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -51,7 +52,7 @@ func (l *lastFile) blank(i int) error {
 	text := strings.Repeat(strings.Repeat(" ", lastSlot-1)+"\n", lastSlots-min(i, lastSlots))
 	_, err := l.f.WriteAt([]byte(text), int64(i)*lastSlot)
 	if err == nil {
-		err = l.f.Sync()
+		err = durable.Data(l.f)
 	}
 	if err != nil {
 		return fmt.Errorf("journal: last: %w", err)

@@ -7,13 +7,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/earshot-mq/earshot/internal/durable"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -35,7 +38,7 @@ type Options struct {
 type Log struct {
 	dir   string
 	o     Options
-	fsync func(*os.File) error // fdatasync, but for tests
+	fsync func(*os.File) error // durable.Data, but for tests
 
 	epochMu sync.Mutex // guards the next two; never held while something is written
 	epoch   record.Epoch
@@ -76,19 +79,20 @@ func Open(dir string, o Options) (*Log, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if !o.ReadOnly {
-		if err := os.MkdirAll(dir, 0o750); err != nil {
+		if err := durable.MkdirAll(dir, 0o750); err != nil {
 			return nil, fmt.Errorf("journal: %w", err)
 		}
 	}
-	l := &Log{dir: dir, o: o, fsync: fdatasync, runs: map[record.Run]*Cursor{}, n: 1, changed: make(chan struct{})}
+	l := &Log{dir: dir, o: o, fsync: durable.Data, runs: map[record.Run]*Cursor{}, n: 1, changed: make(chan struct{})}
 	if err := l.recover(); err != nil {
 		return nil, err
 	}
 	return l, nil
 }
 
-// recover loads the segments. Only the newest one with anything in it and those that
-// were open are read whole: each begins with all cursors.
+// recover loads the segments. Only those that were open are read whole, and the newest closed
+// one that begins with all cursors, with what is behind it: a loss of power may have taken
+// any part of those that were open, their cursors too.
 func (l *Log) recover() error {
 	files, highest, err := segmentFiles(l.dir)
 	if err != nil {
@@ -96,15 +100,27 @@ func (l *Log) recover() error {
 	}
 	l.highest = max(highest, l.o.After)
 	newest := len(files) - 1
-	for ; newest > 0; newest-- {
-		if info, err := os.Stat(filepath.Join(l.dir, files[newest].name+files[newest].ext)); err == nil && info.Size() > 0 {
-			break
-		}
+	for newest > 0 && (files[newest].ext == extOpen || !l.begins(files[newest])) {
+		newest--
 	}
+	var left, over []*segment // open or empty; superseded
+	torn := false             // the segment before is one that no Sync has covered
 	for i, f := range files {
 		var note func(*Entry)
 		if f.ext == extOpen || i >= newest {
 			note = l.replay
+		}
+		if f.ext == extOpen && l.o.Arrivals {
+			cursors, began := l.starts(f)
+			if torn && began > l.n && cursors > 0 {
+				if err := l.disown(f); err != nil {
+					return err
+				}
+				continue
+			}
+			if began < cursors {
+				note = l.replayRescued
+			}
 		}
 		s, err := load(l.dir, f.name, f.ext, note)
 		switch {
@@ -112,21 +128,134 @@ func (l *Log) recover() error {
 			continue
 		case err != nil:
 			return err
-		case s.Size == 0 && !l.o.ReadOnly:
-			if err := os.Remove(s.path(l.dir)); err != nil {
-				return fmt.Errorf("journal: remove empty segment: %w", err)
-			}
-			continue
-		case s.Size == 0:
+		}
+		if torn = !s.closed; torn || s.Size == 0 {
+			left = append(left, s)
+		}
+		if s.Size == 0 {
 			continue
 		}
-		if !s.closed && !l.o.ReadOnly {
-			l.close(s)
-		}
+		over = append(over, l.superseded(s)...)
 		l.segs = append(l.segs, s)
 		l.n = max(l.n, s.Ends)
 	}
+	if l.o.ReadOnly {
+		return nil
+	}
+	left = slices.DeleteFunc(left, func(s *segment) bool { return slices.Contains(over, s) })
+	for _, s := range append(left, over...) {
+		if err := l.inherit(s); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// starts tells what a store's segment says was before it, and the arrival that it really
+// begins with, which is lower for a rescued tail; both are 0 when its beginning is not whole.
+func (l *Log) starts(f file) (cursors, began uint64) {
+	_ = l.peek(f, func(e *Entry) bool {
+		switch e.Kind {
+		case KindCursors:
+			cursors, began = e.N, e.N
+			return true
+		case KindArrival:
+			began = min(began, e.N)
+		}
+		return false
+	})
+	return cursors, began
+}
+
+// replayRescued is replay of a rescued tail: its cursors count all of the tail, of which a
+// loss of power may have left a part.
+func (l *Log) replayRescued(e *Entry) {
+	if e.Kind != KindCursors {
+		l.replay(e)
+	}
+}
+
+// superseded takes back the segments whose arrivals a later one of a store has too: a rescued
+// tail. What it was copied from may be read further than it was durable, and with a hole
+// before it, if the index that said how far was lost.
+func (l *Log) superseded(by *segment) (all []*segment) {
+	if !l.o.Arrivals || by.Began >= l.n {
+		return nil
+	}
+	for len(l.segs) > 0 && l.segs[len(l.segs)-1].Began >= by.Began {
+		s := l.segs[len(l.segs)-1]
+		l.segs = l.segs[:len(l.segs)-1]
+		s.Size = 0
+		all = append(all, s)
+	}
+	return all
+}
+
+// disown removes a store's segment that begins above what is before it: a loss of power has
+// taken the end of the one before, and the cursors of this one say more than is there. A Sync
+// covers segments in order, so nothing of it was ever committed, and it is fetched again.
+func (l *Log) disown(f file) error {
+	l.o.Logger.Warn("segment removed: the one before lost its end, all since is fetched again", "segment", f.name)
+	if l.o.ReadOnly {
+		return nil
+	}
+	if err := os.Remove(filepath.Join(l.dir, f.name+f.ext)); err != nil {
+		return fmt.Errorf("journal: remove segment: %w", err)
+	}
+	return durable.Dir(l.dir) // before the one that was torn is closed, which is how it is known
+}
+
+// inherit makes durable what an earlier opening has written and perhaps not synced, since
+// whatever is appended now counts as synced only with all before it, and closes the segment.
+// What can't be synced is left to Sync, which copies it. An empty segment is removed.
+func (l *Log) inherit(s *segment) error {
+	if s.Size == 0 {
+		if err := os.Remove(s.path(l.dir)); err != nil {
+			return fmt.Errorf("journal: remove empty segment: %w", err)
+		}
+		return nil
+	}
+	if !l.o.NoSync {
+		f, err := os.Open(s.path(l.dir))
+		if err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+		if err := l.fsync(f); err != nil {
+			l.o.Logger.Error("what an earlier opening wrote can't be synced", "segment", s.Name, "error", err)
+			s.synced, s.failed = 0, err
+			l.rolled = append(l.rolled, rolledSeg{s, f})
+			return nil
+		}
+		if err := f.Close(); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+	}
+	l.close(s)
+	return nil
+}
+
+// begins tells whether a segment begins with all cursors.
+func (l *Log) begins(f file) (ok bool) {
+	_ = l.peek(f, func(e *Entry) bool {
+		ok = e.Kind == KindCursors
+		return false
+	})
+	return ok
+}
+
+// peek reads the first entries of a segment, as long as more says so.
+func (l *Log) peek(f file, more func(*Entry) bool) error {
+	r, err := os.Open(filepath.Join(l.dir, f.name+f.ext))
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	defer r.Close()
+	return scan(r, 0, math.MaxInt64, func(e *Entry, _ int64) error {
+		if !more(e) {
+			return io.EOF
+		}
+		return nil
+	})
 }
 
 // close gives a whole segment its index and its last name. Neither is needed to read
@@ -183,15 +312,17 @@ func (l *Log) cursor(run record.Run, began uint64) *Cursor {
 }
 
 // Epoch is the epoch of this opening. It is made at the first call, so that a process
-// that appends nothing makes none. It does not wait for a write that hangs.
+// that appends nothing makes none. Where the clock is behind the highest one seen, it is as
+// random as elsewhere: two copies of a volume must not count on to the same number. It does
+// not wait for a write that hangs.
 func (l *Log) Epoch() record.Epoch {
 	l.epochMu.Lock()
 	defer l.epochMu.Unlock()
 	if l.epoch == 0 {
 		var b [4]byte
 		_, _ = rand.Read(b[:]) // never fails, by its documentation
-		now := record.Epoch(time.Now().UnixMilli())<<20 | record.Epoch(binary.LittleEndian.Uint32(b[:])>>12)
-		l.epoch = max(l.highest+1, now)
+		ms := max(record.Epoch(max(time.Now().UnixMilli(), 0)), l.highest>>20+1)
+		l.epoch = ms<<20 | record.Epoch(binary.LittleEndian.Uint32(b[:])>>12)
 	}
 	return l.epoch
 }
@@ -333,7 +464,7 @@ func (l *Log) begin() error {
 			return err
 		}
 		if !l.o.NoSync {
-			if err := syncDir(l.dir); err != nil {
+			if err := durable.Dir(l.dir); err != nil {
 				return errors.Join(err, f.Close(), os.Remove(f.Name()))
 			}
 		}
@@ -392,7 +523,7 @@ func (l *Log) Ahead() error {
 		return err
 	}
 	if !l.o.NoSync {
-		if err := syncDir(l.dir); err != nil {
+		if err := durable.Dir(l.dir); err != nil {
 			return errors.Join(err, f.Close(), os.Remove(f.Name()))
 		}
 	}

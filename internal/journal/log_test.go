@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/earshot-mq/earshot/internal/durable"
 	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
@@ -264,7 +265,7 @@ func TestFsyncThatKeepsFailingSyncsNothing(t *testing.T) {
 		}
 		appendAll(t, l, batch(runA, l.runs[runA].Next, 1))
 	}
-	l.fsync = fdatasync
+	l.fsync = durable.Data
 	if err := l.Sync(); err != nil {
 		t.Fatal(err)
 	}
@@ -826,5 +827,62 @@ func TestIndexOfManyRuns(t *testing.T) {
 		if got := numbers(t, l, run(i), 100); len(got) != 3*each-99 || got[0] != 100 {
 			t.Errorf("run %d: %d numbers from 100 on, want %d", i, len(got), 3*each-99)
 		}
+	}
+}
+
+// TestEpochOfACopy: two copies of a volume never have the same epoch, nor the same one twice,
+// also where the clock is far behind what the volume has seen.
+func TestEpochOfACopy(t *testing.T) {
+	for name, highest := range map[string]record.Epoch{
+		"clock that is right":   1,
+		"clock of ten years on": record.Epoch(time.Now().AddDate(10, 0, 0).UnixMilli()) << 20,
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := map[record.Epoch]bool{}
+			for range 100 {
+				e := open(t, t.TempDir(), Options{After: highest}).Epoch()
+				if seen[e] || e <= highest {
+					t.Fatalf("epoch %s after %s, seen before: %v", e, highest, seen[e])
+				}
+				seen[e] = true
+			}
+		})
+	}
+}
+
+// TestBadHeaderIsAHole: a byte that makes a batch look longer than it is hides what follows
+// in that file, and no more.
+func TestBadHeaderIsAHole(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, Options{SegmentBytes: 2 << 10})
+	for i := range 60 {
+		appendAll(t, l, batch(runA, uint64(i+1), 1))
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, _, err := segmentFiles(dir)
+	if err != nil || len(files) < 3 {
+		t.Fatalf("%d segments, %v", len(files), err)
+	}
+	path := filepath.Join(dir, files[1].name+files[1].ext)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := []byte(`"bytes":`)
+	text[bytes.LastIndex(text, key)+len(key)] = '9'
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	holes, last := 0, 0
+	for _, n := range numbers(t, open(t, dir, Options{}), runA, 1) {
+		if n < 0 {
+			holes++
+		}
+		last = n
+	}
+	if holes != 1 || last != 60 {
+		t.Errorf("%d holes, the last is %d, want one and 60", holes, last)
 	}
 }

@@ -112,7 +112,11 @@ func (l *Log) readSegment(dst []byte, at place, run record.Run, next uint64, lim
 		if errors.Is(err, ErrCorrupt) && x.first > next { // otherwise the bad bytes are others'
 			return dst, next, &Hole{Run: run, From: next, To: x.first - 1, Corrupt: true}
 		}
-		if err = scan(f, x.off, min(x.end, at.size), take); err != nil && !errors.Is(err, ErrCorrupt) {
+		err = scan(f, x.off, min(x.end, at.size), take)
+		if errors.Is(err, ErrShort) { // what is read ends with a whole entry; a header is wrong about its size
+			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
+		if err != nil && !errors.Is(err, ErrCorrupt) {
 			break
 		}
 	}

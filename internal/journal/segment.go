@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/durable"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -316,7 +317,7 @@ func WriteFile(path string, text []byte) error {
 	}
 	_, err = f.Write(text)
 	if err == nil {
-		err = f.Sync()
+		err = durable.Data(f)
 	}
 	err = errors.Join(err, f.Close())
 	if err == nil {
@@ -324,18 +325,6 @@ func WriteFile(path string, text []byte) error {
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("journal: write %s: %w", path, err), os.Remove(f.Name()))
-	}
-	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("journal: sync %s: %w", dir, err)
 	}
 	return nil
 }

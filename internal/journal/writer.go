@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/durable"
 	"github.com/earshot-mq/earshot/internal/queue"
 	"github.com/earshot-mq/earshot/internal/room"
 	"github.com/earshot-mq/earshot/publisher/record"
@@ -260,7 +261,7 @@ func (s *Stream) takeLocked() {
 	}
 	w := s.w
 	if s.first == 1 {
-		w.held = append(w.held, newEpoch(s.run, s.service, BootID(), time.Now()))
+		w.held = append(w.held, newEpoch(s.run, s.service, durable.BootID(), time.Now()))
 	}
 	raw, lines := sealBatch(s.lines, s.run, s.first, s.count)
 	w.held = append(w.held, Entry{

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/earshot-mq/earshot/internal/durable"
 )
 
 // checkpoint says how far a view is: every arrival below Arrival is in the file with
@@ -38,7 +38,7 @@ type checkpoints struct {
 }
 
 func openCheckpoints(path string) (*checkpoints, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("view: %w", err)
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
@@ -79,7 +79,7 @@ func (c *checkpoints) save(cp checkpoint) error {
 		slot = append(slot, ' ')
 	}
 	if _, err = c.f.WriteAt(append(slot, '\n'), int64(cp.Seq%2)*slotSize); err == nil {
-		err = unix.Fdatasync(int(c.f.Fd()))
+		err = durable.Data(c.f)
 	}
 	if err != nil {
 		return fmt.Errorf("view: checkpoint: %w", err)

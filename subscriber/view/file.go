@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/earshot-mq/earshot/internal/durable"
 	"github.com/earshot-mq/earshot/internal/journal"
 )
 
@@ -89,14 +90,14 @@ func OpenFile(src Source, o FileOptions) (*File, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if err := os.MkdirAll(filepath.Dir(o.Path), 0o750); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(o.Path), 0o750); err != nil {
 		return nil, fmt.Errorf("view: %w", err)
 	}
 	cps, err := openCheckpoints(o.Checkpoint)
 	if err != nil {
 		return nil, err
 	}
-	v := &File{o: o, src: src, cps: cps, boot: journal.BootID()}
+	v := &File{o: o, src: src, cps: cps, boot: durable.BootID()}
 	if err := v.resume(); err != nil {
 		return nil, errors.Join(err, cps.close())
 	}
@@ -406,7 +407,7 @@ func (v *File) leave() error {
 	if err := v.f.Truncate(v.length - int64(len(v.torn))); err != nil {
 		return fmt.Errorf("view: rotate: %w", err)
 	}
-	if err := v.f.Sync(); err != nil {
+	if err := durable.Data(v.f); err != nil {
 		return fmt.Errorf("view: %w", err)
 	}
 	ext := filepath.Ext(v.o.Path)
@@ -433,7 +434,7 @@ func (v *File) checkpoint() error {
 	if len(v.buf) > 0 || cp == v.cps.checkpoint {
 		return nil
 	}
-	if err := v.f.Sync(); err != nil {
+	if err := durable.Data(v.f); err != nil {
 		return fmt.Errorf("view: %w", err)
 	}
 	if err := v.src.Sync(); err != nil {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/durable"
 	"github.com/earshot-mq/earshot/internal/journal"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
@@ -157,7 +158,7 @@ func TestFileAfterCrashes(t *testing.T) {
 					if err := os.Truncate(v.o.Path, v.cps.Length+rnd.Int64N(cut+1)); err != nil {
 						t.Fatal(err)
 					}
-					if v.boot != journal.BootID() && v.cps.BootID == v.boot {
+					if v.boot != durable.BootID() && v.cps.BootID == v.boot {
 						s.scribble(v)
 					}
 				}
