@@ -267,7 +267,7 @@ func (o *outage) cut() {
 		_ = f.Close()
 	}
 	if o.rnd.IntN(4) > 0 {
-		o.p.Cut(o.rnd)
+		o.p.Cut(o.rnd, o.p.Root)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -30,9 +31,10 @@ type Power struct {
 	shadow string // has each file once more, by its inode: what was removed may come back
 	boot   int
 
-	mu    sync.Mutex
-	files map[uint64][]byte              // what is durable of each file
-	dirs  map[string][]map[string]uint64 // what the names in each folder have been since its last fsync
+	mu     sync.Mutex
+	linked map[uint64]bool                // by inode: is in shadow
+	files  map[uint64][]byte              // what is durable of each file
+	dirs   map[string][]map[string]uint64 // what the names in each folder have been since its last fsync
 }
 
 // NewPower makes an empty machine, and has it be the one of this process until t ends.
@@ -41,7 +43,7 @@ func NewPower(t testing.TB) *Power {
 	dir := t.TempDir()
 	p := &Power{
 		Root: filepath.Join(dir, "root"), shadow: filepath.Join(dir, "shadow"), t: t,
-		files: map[uint64][]byte{}, dirs: map[string][]map[string]uint64{},
+		linked: map[uint64]bool{}, files: map[uint64][]byte{}, dirs: map[string][]map[string]uint64{},
 	}
 	for _, d := range []string{p.Root, p.shadow} {
 		if err := os.Mkdir(d, 0o700); err != nil {
@@ -49,7 +51,7 @@ func NewPower(t testing.TB) *Power {
 		}
 	}
 	t.Cleanup(durable.Pretend(p))
-	p.settle()
+	p.settle(p.Root)
 	return p
 }
 
@@ -111,7 +113,8 @@ func (p *Power) look() {
 				return err
 			}
 			names[e.Name()] = inode(info)
-			if !e.IsDir() {
+			if !e.IsDir() && !p.linked[inode(info)] {
+				p.linked[inode(info)] = true
 				if err := os.Link(filepath.Join(path, e.Name()), p.kept(inode(info))); err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
 					return err
 				}
@@ -132,35 +135,48 @@ func (p *Power) look() {
 	}
 }
 
-// settle takes what there is for durable: the machine has just started.
-func (p *Power) settle() {
-	clear(p.files)
-	clear(p.dirs)
+// settle takes what there is below a folder for durable: its machine has just started.
+func (p *Power) settle(root string) {
+	for dir := range p.dirs {
+		if within(dir, root) {
+			delete(p.dirs, dir)
+		}
+	}
 	p.look()
 	named := map[uint64]bool{}
 	for dir, all := range p.dirs {
-		p.dirs[dir] = all[len(all)-1:]
-		for _, ino := range all[len(all)-1] {
-			named[ino] = true
-			if b, err := os.ReadFile(p.kept(ino)); err == nil { // else it is a folder
-				p.files[ino] = b
+		if within(dir, root) {
+			p.dirs[dir] = all[len(all)-1:]
+		}
+		for _, names := range p.dirs[dir] {
+			for _, ino := range names {
+				named[ino] = true
+				if b, err := os.ReadFile(p.kept(ino)); err == nil && within(dir, root) { // else it is a folder
+					p.files[ino] = b
+				}
 			}
 		}
 	}
 	entries, err := os.ReadDir(p.shadow)
-	for _, e := range entries {
-		if ino, err := strconv.ParseUint(e.Name(), 10, 64); err == nil && !named[ino] {
-			_ = os.Remove(p.kept(ino))
-		}
-	}
 	if err != nil {
 		p.t.Error(err)
 	}
+	for _, e := range entries {
+		if ino, err := strconv.ParseUint(e.Name(), 10, 64); err == nil && !named[ino] {
+			_ = os.Remove(p.kept(ino))
+			delete(p.files, ino)
+			delete(p.linked, ino)
+		}
+	}
 }
 
-// Cut takes the power away, and starts the machine again. Whoever has a file below Root open
-// must not use it any more.
-func (p *Power) Cut(rnd *rand.Rand) {
+func within(dir, root string) bool {
+	return dir == root || strings.HasPrefix(dir, root+string(filepath.Separator))
+}
+
+// Cut takes the power away from what is below a folder, which may be Root, and starts that
+// machine again. Whoever has a file there open must not use it any more.
+func (p *Power) Cut(rnd *rand.Rand, root string) {
 	p.t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -169,6 +185,9 @@ func (p *Power) Cut(rnd *rand.Rand) {
 	dirs := slices.Sorted(maps.Keys(p.dirs))
 	left := map[uint64]bool{}
 	for _, dir := range dirs {
+		if !within(dir, root) {
+			continue
+		}
 		if _, err := os.Stat(dir); err != nil { // lost with the folder that it was in
 			continue
 		}
@@ -191,7 +210,7 @@ func (p *Power) Cut(rnd *rand.Rand) {
 			}
 		}
 	}
-	p.settle()
+	p.settle(root)
 }
 
 // restore gives a folder these names.

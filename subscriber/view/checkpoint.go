@@ -53,6 +53,11 @@ func openCheckpoints(path string) (*checkpoints, error) {
 			c.checkpoint = cp
 		}
 	}
+	if c.Seq == 0 { // perhaps it was just made: without it all would be shown again
+		if err := durable.Dir(filepath.Dir(path)); err != nil {
+			return nil, errors.Join(fmt.Errorf("view: checkpoint: %w", err), f.Close())
+		}
+	}
 	return c, nil
 }
 

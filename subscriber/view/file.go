@@ -437,6 +437,11 @@ func (v *File) checkpoint() error {
 	if err := durable.Data(v.f); err != nil {
 		return fmt.Errorf("view: %w", err)
 	}
+	if cp.Inode != v.cps.Inode { // made or left: a file that is named must be found
+		if err := durable.Dir(filepath.Dir(v.o.Path)); err != nil {
+			return fmt.Errorf("view: %w", err)
+		}
+	}
 	if err := v.src.Sync(); err != nil {
 		return err
 	}
