@@ -24,22 +24,37 @@ type Disk struct {
 // process, through which it is named: nothing stays mounted, whatever ends the test.
 func NewDisk(t testing.TB, kind string, mib int) *Disk {
 	t.Helper()
-	at := t.TempDir()
-	args := []string{"-t", "tmpfs", "-o", fmt.Sprintf("size=%dm", mib), "earshot-test", at}
 	if kind == "ext4" {
-		image := filepath.Join(t.TempDir(), "image")
-		if err := os.WriteFile(image, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Truncate(image, int64(mib)<<20); err != nil {
-			t.Fatal(err)
-		}
-		if out, err := exec.CommandContext(t.Context(), Need(t, "mkfs.ext4"), "-q", "-m", "0", image).CombinedOutput(); err != nil {
-			t.Fatalf("mkfs.ext4: %v: %s", err, out)
-		}
-		args = []string{"-o", "loop", image, at}
+		return NewImage(t, filepath.Join(t.TempDir(), "image"), mib)
 	}
-	if out, err := exec.CommandContext(t.Context(), "mount", args...).CombinedOutput(); err != nil {
+	return mounted(t, kind, "-t", "tmpfs", "-o", fmt.Sprintf("size=%dm", mib), "earshot-test")
+}
+
+// NewImage is NewDisk of an ext4 whose file is named.
+func NewImage(t testing.TB, image string, mib int) *Disk {
+	t.Helper()
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, int64(mib)<<20); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), Need(t, "mkfs.ext4"), "-q", "-m", "0", image).CombinedOutput(); err != nil {
+		t.Fatalf("mkfs.ext4: %v: %s", err, out)
+	}
+	return MountImage(t, image)
+}
+
+// MountImage is the ext4 that an image has.
+func MountImage(t testing.TB, image string) *Disk {
+	t.Helper()
+	return mounted(t, "ext4", "-o", "loop", image)
+}
+
+func mounted(t testing.TB, kind string, args ...string) *Disk {
+	t.Helper()
+	at := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "mount", append(args, at)...).CombinedOutput(); err != nil {
 		Missing(t, fmt.Sprintf("no %s can be mounted: %v: %s", kind, err, bytes.TrimSpace(out)))
 	}
 	root, err := os.Open(at)
@@ -50,6 +65,21 @@ func NewDisk(t testing.TB, kind string, mib int) *Disk {
 	t.Cleanup(func() { _ = root.Close() })
 	path := filepath.Join("/proc", strconv.Itoa(os.Getpid()), "fd", strconv.Itoa(int(root.Fd())))
 	return &Disk{Path: path, t: t, filler: filepath.Join(path, "filler")}
+}
+
+// Still runs f while nothing is written to the file system, whose writers wait.
+func (d *Disk) Still(f func()) {
+	d.t.Helper()
+	freeze := Need(d.t, "fsfreeze")
+	if out, err := exec.CommandContext(d.t.Context(), freeze, "--freeze", d.Path).CombinedOutput(); err != nil {
+		d.t.Fatalf("fsfreeze: %v: %s", err, out)
+	}
+	defer func() {
+		if out, err := exec.Command(freeze, "--unfreeze", d.Path).CombinedOutput(); err != nil {
+			d.t.Errorf("fsfreeze: %v: %s", err, out)
+		}
+	}()
+	f()
 }
 
 // Fill takes all the space that is left but so many bytes.
