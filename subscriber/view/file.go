@@ -26,6 +26,7 @@ type Source interface {
 	Reader(n uint64) *journal.Reader
 	Changed() <-chan struct{}
 	Sync() error
+	Arrival() uint64
 }
 
 // FileOptions tunes a File. Every zero field means its default.
@@ -132,6 +133,11 @@ func (v *File) resume() error {
 	}
 	if err != nil {
 		return fmt.Errorf("view: resume %s: %w", v.o.Path, err)
+	}
+	if have := v.src.Arrival(); v.next > have { // a store from a backup: it will have other arrivals there
+		v.o.Logger.Warn("store has less than the log file has shown; a new file goes on from there", "file", v.o.Path, "shown", v.next, "stored", have)
+		v.next = have
+		return v.leave()
 	}
 	if v.length > 0 && (cp.Seq == 0 || cp.Format != v.o.Format.mark()) {
 		return v.leave() // another format, or a file that is not ours

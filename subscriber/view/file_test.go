@@ -415,3 +415,45 @@ func TestKeepsOnlySoManyFiles(t *testing.T) {
 		t.Errorf("%d files were kept, want 3", n)
 	}
 }
+
+// TestStoreFromABackup: the log files have shown more than the store has. What comes now is
+// shown in a file of its own, all of it and once.
+func TestStoreFromABackup(t *testing.T) {
+	s := newShelf(t)
+	v := s.open(FileOptions{})
+	s.add(10)
+	s.show(v, s.log.Reader(v.next))
+	if err := s.log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	backup := filepath.Join(s.dir, "backup")
+	if err := os.CopyFS(backup, os.DirFS(filepath.Join(s.dir, "store"))); err != nil {
+		t.Fatal(err)
+	}
+	reopen := func(dir string) {
+		t.Helper()
+		log, err := journal.Open(dir, journal.Options{Arrivals: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.log = log
+		if err := v.Close(); err != nil {
+			t.Fatal(err)
+		}
+		v = s.open(FileOptions{})
+	}
+	reopen(filepath.Join(s.dir, "store"))
+	s.add(10)
+	s.show(v, s.log.Reader(v.next))
+	s.check(v, "before")
+	s.next -= 10 // these are fetched again, behind others
+	reopen(backup)
+	s.want = nil
+	s.add(4)
+	s.add(9)
+	s.show(v, s.log.Reader(v.next))
+	got, err := os.ReadFile(v.o.Path)
+	if err != nil || !bytes.Equal(got, s.want) || len(v.left()) != 1 {
+		t.Errorf("%v, beside %v: %d lines, want %d", err, v.left(), bytes.Count(got, newline), bytes.Count(s.want, newline))
+	}
+}
