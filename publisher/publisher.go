@@ -120,6 +120,7 @@ func New(ctx *zmq.Context, o Options) (p *Publisher, err error) {
 		return p, fmt.Errorf("publisher: %w", err)
 	}
 	p.commits = journal.OpenCommits(filepath.Join(claim.Dir, "cursors"))
+	p.commits.Resume(time.Now())
 	p.writer, err = journal.NewWriter(claim.Dir, p.log, claim.Instance(), journal.WriterOptions{
 		Sync: o.Sync, SyncEvery: o.SyncEvery, Wait: o.Wait, Memory: o.Memory, Hand: p.hand, Logger: o.Logger,
 	})

@@ -28,11 +28,12 @@ var ErrStore = errors.New("store refused")
 // Store is how far one subscriber's store has committed. It guides retention and never
 // correctness.
 type Store struct {
-	ID    string     `json:"store"`
-	Name  string     `json:"name"`
-	Seen  time.Time  `json:"seen"` // last commit
-	Runs  []StoreRun `json:"runs"`
-	Heard time.Time  `json:"-"` // last message
+	ID    string        `json:"store"`
+	Name  string        `json:"name"`
+	Seen  time.Time     `json:"seen"` // last commit
+	Runs  []StoreRun    `json:"runs"`
+	Heard time.Time     `json:"-"` // last message
+	away  time.Duration // what the clock says of the time before this opening and does not count
 }
 
 // StoreRun is the number up to which, exclusively, a store has a run.
@@ -130,7 +131,7 @@ func (c *Commits) Commit(id, name string, run record.Run, next, end uint64, now 
 		c.stores[id], c.next[id] = s, map[record.Run]uint64{}
 		delete(c.greeted, id)
 	}
-	s.Seen, s.Heard = now, now
+	s.Seen, s.Heard, s.away = now, now, 0
 	c.next[id][run] = min(next, end)
 	c.dirty = true
 	return nil
@@ -151,12 +152,28 @@ func (c *Commits) Forget(idOrName string) bool {
 	return false
 }
 
+// Resume begins to count the age of all stores anew from the last commit of any: while this
+// journal had no process nobody could commit, and the clock may have been set meanwhile.
+func (c *Commits) Resume(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var last time.Time
+	for _, s := range c.stores {
+		if s.Seen.After(last) {
+			last = s.Seen
+		}
+	}
+	for _, s := range c.stores {
+		s.away = now.Sub(last)
+	}
+}
+
 // Expire forgets the stores that committed nothing for StoreExpiry.
 func (c *Commits) Expire(now time.Time) (forgotten []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, s := range c.stores {
-		if now.Sub(s.Seen) > StoreExpiry {
+		if now.Sub(s.Seen)-s.away > StoreExpiry {
 			delete(c.stores, id)
 			delete(c.next, id)
 			c.dirty = true
