@@ -264,3 +264,60 @@ func TestPolicyRefuse(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestDeadStoreBesideALiveOne lets one of two stores go for good: past the bound the oldest
+// is dropped, the one that lives notices nothing, and the other, should it return, has the
+// exact count of what it lost.
+func TestDeadStoreBesideALiveOne(t *testing.T) {
+	c := zmqContext(t)
+	p := newPublisher(t, c, publisher.Options{MaxBytes: 4 << 20})
+	_, feed, _ := p.Endpoints()
+	run(t, p.Run)
+	s := stream(t, p, "downcase")
+	type follower struct {
+		*subscriber.Subscriber
+		st *store.Store
+		r  *running
+	}
+	follow := func(dir string) follower {
+		t.Helper()
+		sub, st := newSubscriber(t, c, dir, subscriber.Options{Connect: []string{feed}})
+		return follower{sub, st, run(t, sub.Run)}
+	}
+	leave := func(f follower) (numbers int, lost uint64) {
+		t.Helper()
+		if err := f.r.stop(); err != nil {
+			t.Fatal(err)
+		}
+		got, lost := stored(t, f.st)
+		for _, n := range got {
+			numbers += len(n)
+		}
+		if err := f.st.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return numbers, lost
+	}
+	dir := filepath.Join(t.TempDir(), "dead")
+	live, dead := follow(filepath.Join(t.TempDir(), "live")), follow(dir)
+	many(t, s, 1000)
+	testenv.Wait(t, "a commit of both", testenv.Patience, func() bool {
+		all := p.Cursors()
+		return len(all) == 2 && len(all[0].Runs) == 1 && all[0].Runs[0].Next == 1001 && len(all[1].Runs) == 1 && all[1].Runs[0].Next == 1001
+	})
+	leave(dead)
+	const more = 40_000 // some 15 MB
+	for n := uint64(1000); n < 1000+more; n += 2000 {
+		many(t, s, 2000)
+		testenv.Wait(t, "the live one", testenv.Patience, func() bool { return live.Stats.Records.Load() == n+2000 })
+	}
+	testenv.Wait(t, "the bound", testenv.Patience, func() bool { return p.JournalBytes() < 5<<20 })
+	dead = follow(dir)
+	testenv.Wait(t, "the rest and the gap", testenv.Patience, func() bool { return dead.Stats.Records.Load()+dead.Stats.Lost.Load() == more })
+	if n, lost := leave(dead); n+int(lost) != 1000+more || lost == 0 || lost != p.Dropped() {
+		t.Errorf("the one that was away has %d records and %d lost of %d; the publisher counts %d", n, lost, 1000+more, p.Dropped())
+	}
+	if n, lost := leave(live); n != 1000+more || lost != 0 {
+		t.Errorf("the one that lives has %d records and %d lost of %d", n, lost, 1000+more)
+	}
+}
