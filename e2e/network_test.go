@@ -19,13 +19,9 @@ import (
 	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
-// longForm is whether the faults of the network last as long, and come as often, as they do
-// in a bad night: EARSHOT_TEST_LONG=yes. It takes a quarter of an hour.
-var longForm = os.Getenv("EARSHOT_TEST_LONG") == "yes"
-
 // either is the first in the long form of the tests, the second else.
 func either[T any](long, short T) T {
-	if longForm {
+	if testenv.Long {
 		return long
 	}
 	return short

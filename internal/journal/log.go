@@ -110,9 +110,9 @@ func (l *Log) recover() error {
 		if f.ext == extOpen || i >= newest {
 			note = l.replay
 		}
-		if f.ext == extOpen && l.o.Arrivals {
+		if note != nil && l.o.Arrivals {
 			cursors, began := l.starts(f)
-			if torn && began > l.n && cursors > 0 {
+			if f.ext == extOpen && torn && began > l.n && cursors > 0 {
 				if err := l.disown(f); err != nil {
 					return err
 				}
@@ -128,6 +128,10 @@ func (l *Log) recover() error {
 			continue
 		case err != nil:
 			return err
+		}
+		if l.o.Arrivals && s.Size > 0 && s.Began < l.n && s.Ends < l.n {
+			s.Size = 0 // a rescued tail that was not finished
+			l.doubt(s.Began)
 		}
 		if torn = !s.closed; torn || s.Size == 0 {
 			left = append(left, s)
@@ -175,6 +179,18 @@ func (l *Log) replayRescued(e *Entry) {
 	}
 }
 
+// doubt notes of the segments that have an arrival or a later one that an fsync of one of them failed: the
+// next Sync copies them.
+func (l *Log) doubt(from uint64) {
+	for _, s := range l.segs {
+		if s.Ends > from {
+			s.failed = errDoubted
+		}
+	}
+}
+
+var errDoubted = errors.New("an fsync failed before, and the copy was not finished")
+
 // superseded takes back the segments whose arrivals a later one of a store has too: a rescued
 // tail. What it was copied from may be read further than it was durable, and with a hole
 // before it, if the index that said how far was lost.
@@ -220,9 +236,12 @@ func (l *Log) inherit(s *segment) error {
 		if err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
-		if err := l.fsync(f); err != nil {
-			l.o.Logger.Error("what an earlier opening wrote can't be synced", "segment", s.Name, "error", err)
-			s.synced, s.failed = 0, err
+		if s.failed == nil {
+			s.failed = l.fsync(f)
+		}
+		if s.failed != nil {
+			l.o.Logger.Error("what an earlier opening wrote can't be synced", "segment", s.Name, "error", s.failed)
+			s.synced = 0
 			l.rolled = append(l.rolled, rolledSeg{s, f})
 			return nil
 		}
@@ -234,8 +253,12 @@ func (l *Log) inherit(s *segment) error {
 	return nil
 }
 
-// begins tells whether a segment begins with all cursors.
+// begins tells whether a segment begins with all cursors, of what is before it.
 func (l *Log) begins(f file) (ok bool) {
+	if l.o.Arrivals {
+		cursors, began := l.starts(f)
+		return cursors > 0 && began == cursors
+	}
 	_ = l.peek(f, func(e *Entry) bool {
 		ok = e.Kind == KindCursors
 		return false

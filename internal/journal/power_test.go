@@ -288,9 +288,9 @@ func (l *Log) files() (all []*os.File) {
 // files, what was synced is there with its own content, a number never gets another one, and
 // a store's log goes on where what is left of it ends.
 func TestPowerCuts(t *testing.T) {
-	cuts := 1500
-	if testing.Short() {
-		cuts = 150
+	cuts := 300
+	if testenv.Long {
+		cuts = 3000
 	}
 	for name, options := range map[string]Options{
 		"publisher": {SegmentBytes: 8 << 10},

@@ -262,9 +262,9 @@ func (c *chain) judge() {
 // contents, nothing committed or synced is lost, no line of the log file is missing or there
 // twice.
 func TestPowerCutsOfTheChain(t *testing.T) {
-	worlds := uint64(60)
-	if testing.Short() {
-		worlds = 10
+	worlds := uint64(12)
+	if testenv.Long {
+		worlds = 120
 	}
 	seed := testenv.Seed(t)
 	cuts, records, gaps := 0, 0, 0
