@@ -75,6 +75,14 @@ func (p *Publisher) adoptedBytes() (sum int64) {
 // bound, the oldest ones.
 func (p *Publisher) dropDrained() {
 	over := p.log.Bytes() + p.adoptedBytes() - p.o.MaxBytes
+	var gone []*adopted
+	defer func() {
+		for _, a := range gone { // without p.mu: the disk may hang, and HEAD wants it
+			if err := a.claim.Remove(); err != nil {
+				p.o.Logger.Warn("adopted journal not removed", "dir", a.claim.Dir, "error", err)
+			}
+		}
+	}()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	kept := p.adopted[:0]
@@ -90,9 +98,7 @@ func (p *Publisher) dropDrained() {
 			p.dropped.Add(missing)
 		}
 		p.o.Logger.Info("adopted journal removed", "dir", a.claim.Dir, "lost", missing)
-		if err := a.claim.Remove(); err != nil {
-			p.o.Logger.Warn("adopted journal not removed", "dir", a.claim.Dir, "error", err)
-		}
+		gone = append(gone, a)
 		p.roster++
 	}
 	clear(p.adopted[len(kept):])

@@ -22,9 +22,9 @@ type lag struct {
 // of which most is missing.
 const mostDated = 16
 
-// lags tells of every store that has a cursor. It reads one record for each run that one
+// readLags tells of every store that has a cursor. It reads one record for each run that one
 // lacks something of.
-func (p *Publisher) lags(now time.Time) (all []lag) {
+func (p *Publisher) readLags(now time.Time) (all []lag) {
 	stores := p.commits.List()
 	if len(stores) == 0 {
 		return nil
@@ -73,7 +73,7 @@ func (p *Publisher) lag(st *journal.Store, offers []feed.Offer, now time.Time) l
 func (p *Publisher) lagMetrics() []metric.Metric {
 	each := func(value func(*lag) float64) func(func(float64, ...string)) {
 		return func(yield func(float64, ...string)) {
-			for _, l := range p.lags(time.Now()) {
+			for _, l := range p.looks.lagging() {
 				yield(value(&l), l.store, l.id)
 			}
 		}

@@ -24,13 +24,15 @@ func (p *Publisher) Metrics() []metric.Metric {
 		metric.Total("earshot_journal_dropped_records_total", "Records dropped past the bound before every store had them.", &p.dropped),
 		metric.Gauge("earshot_journal_unsynced_bytes", "Bytes of the journal that no fsync has made durable: what a power cut takes.", p.log.Unsynced),
 		{Name: "earshot_journal_oldest_seconds", Now: true, Help: "Age of the oldest record that the journal has.", Value: func() float64 {
-			_, oldest, _ := p.log.Rate(time.Now()) // what can't be read has no age
-			return oldest.Seconds()
+			return p.looks.age(time.Now()).Seconds()
 		}},
 		{Name: "earshot_journal_lasts_seconds", Now: true, Help: "How long the journal's bound lasts at the rate of the last day, while no store takes anything; +Inf where nothing is written.", Value: func() float64 {
-			rate, _, _ := p.log.Rate(time.Now())
-			return float64(p.o.MaxBytes) / rate
+			return float64(p.o.MaxBytes) / p.looks.growth()
 		}},
 	}
+	all = append(all, metric.Metric{
+		Name: "earshot_journal_trouble_seconds", Help: "For how long something has not been well, by the name that it has in the log.",
+		Now: true, Labels: []string{"trouble"}, Each: func(yield func(float64, ...string)) { p.troubles.Ages(time.Now(), yield) },
+	})
 	return slices.Concat(all, p.lagMetrics(), p.server.Metrics())
 }

@@ -65,6 +65,8 @@ type Publisher struct {
 	dropped  atomic.Uint64 // records that were dropped before every store had them
 	troubles trouble.List
 	watched  watched
+	looks    looks
+	noticed  chan struct{} // the journal's state has changed
 
 	mu      sync.Mutex // guards what follows
 	adopted []*adopted
@@ -95,7 +97,7 @@ func New(ctx *zmq.Context, o Options) (p *Publisher, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("publisher: %w", err)
 	}
-	p = &Publisher{o: o, claim: claim, roster: 1, troubles: trouble.List{Logger: o.Logger}}
+	p = &Publisher{o: o, claim: claim, roster: 1, troubles: trouble.List{Logger: o.Logger}, noticed: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
@@ -122,7 +124,7 @@ func New(ctx *zmq.Context, o Options) (p *Publisher, err error) {
 	p.commits = journal.OpenCommits(filepath.Join(claim.Dir, "cursors"))
 	p.commits.Resume(time.Now())
 	p.writer, err = journal.NewWriter(claim.Dir, p.log, claim.Instance(), journal.WriterOptions{
-		Sync: o.Sync, SyncEvery: o.SyncEvery, Wait: o.Wait, Memory: o.Memory, Hand: p.hand, Logger: o.Logger,
+		Sync: o.Sync, SyncEvery: o.SyncEvery, Wait: o.Wait, Memory: o.Memory, Hand: p.hand, Notice: p.noticed, Logger: o.Logger,
 	})
 	if err != nil {
 		return p, fmt.Errorf("publisher: %w", err)
@@ -198,6 +200,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	keep, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopKeeping()
 	keeper.Go(func() { p.keep(keep) })
+	keeper.Go(func() { p.lookOut(keep) })
 
 	written := make(chan error, 1)
 	go func() { written <- p.writer.Run(ctx) }()
@@ -260,7 +263,7 @@ func (p *Publisher) allCommitted() bool {
 }
 
 // keep drops what need not be kept, saves the cursors and looks for journals that a
-// process has left.
+// process has left. All this is of the disk, and stands still while that hangs.
 func (p *Publisher) keep(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -272,8 +275,9 @@ func (p *Publisher) keep(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			stepped := p.clock(began, now)
+			p.looks.round(now)
+			p.look(now)
 			p.retain(stepped)
-			p.watch(now)
 			if !stepped {
 				p.expire(now)
 			}
@@ -285,6 +289,7 @@ func (p *Publisher) keep(ctx context.Context) {
 				p.adopt()
 				p.commits.Keep(func(run record.Run) bool { _, ok := p.Offer(run); return ok })
 			}
+			p.looks.round(time.Time{})
 		}
 	}
 }
@@ -315,13 +320,8 @@ func (p *Publisher) retain(stepped bool) {
 	if err != nil {
 		p.o.Logger.Error("old segments not dropped", "error", err)
 	}
-	var lost uint64
-	for _, d := range dropped {
-		lost += d.Uncommitted
-	}
-	if _, ok := p.commits.Committed(record.Run{}); ok && lost > 0 {
-		p.dropped.Add(lost)
-		p.o.Logger.Warn("journal past its bound: records dropped before every store had them", "lost", lost)
+	if _, ok := p.commits.Committed(record.Run{}); ok {
+		p.lost(dropped)
 	}
 	p.dropDrained()
 }

@@ -2,7 +2,9 @@ package publisher
 
 import (
 	"cmp"
+	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,7 +24,40 @@ type watched struct {
 	mu        sync.Mutex
 	dropped   uint64
 	droppedAt time.Time
+	droppedOf []string // services, since the trouble began
 	syncs     journal.SyncWatch
+}
+
+// lookOut watches until ctx is done: each second, and as soon as the writer has something to
+// tell.
+func (p *Publisher) lookOut(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.noticed:
+		case <-tick.C:
+		}
+		p.watch(time.Now())
+	}
+}
+
+// lost counts records that were dropped before every store had them.
+func (p *Publisher) lost(dropped []journal.Dropped) {
+	w := &p.watched
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, d := range dropped {
+		if d.Uncommitted == 0 {
+			continue
+		}
+		p.dropped.Add(d.Uncommitted)
+		if c, ok := p.log.Cursor(d.Run); ok && !slices.Contains(w.droppedOf, c.Service) {
+			w.droppedOf = append(w.droppedOf, c.Service)
+		}
+	}
 }
 
 // State is how the journal is, in plain words: "ok", or "degraded: " and what is not well.
@@ -36,14 +71,17 @@ func (p *Publisher) State() string {
 	return state
 }
 
-// watch notes what is not well now.
+// watch notes what is not well now. It does not wait for the disk.
 func (p *Publisher) watch(now time.Time) {
 	p.watched.mu.Lock()
 	defer p.watched.mu.Unlock()
 	st, words := &p.writer.Stats, ""
 	if st.Degraded.Load() {
-		words = fmt.Sprintf("the journal can't be written, %d bytes of records are held in memory, %d records lost; make room on the disk of %s, or mend it",
-			st.Held.Load(), st.Lost.Load(), p.claim.Dir)
+		words = fmt.Sprintf("the journal can't be written, %s of records are held in memory, %d records lost; make room on the disk of %s, or mend it",
+			metric.Bytes(st.Held.Load()), st.Lost.Load(), p.claim.Dir)
+		if why := st.Why.Load(); why != nil {
+			words += ": " + *why
+		}
 	}
 	p.troubles.Note("journal", words, now)
 
@@ -52,6 +90,12 @@ func (p *Publisher) watch(now time.Time) {
 		words = fmt.Sprintf("no fsync of the journal has ended well for %s: a power cut would take %s; its disk hangs or fails", since.Round(time.Second), metric.Bytes(n))
 	}
 	p.troubles.Note("fsync", words, now)
+
+	words = ""
+	if since := p.looks.hangs(now); since > 0 {
+		words = fmt.Sprintf("the folder %s can't be read for %s: its disk hangs", p.claim.Dir, since.Round(time.Second))
+	}
+	p.troubles.Note("disk", words, now)
 
 	words = ""
 	if p.stepped.Load() {
@@ -64,7 +108,7 @@ func (p *Publisher) watch(now time.Time) {
 // watchStores notes what the stores lack, and what that cost.
 func (p *Publisher) watchStores(now time.Time) {
 	var late []string
-	for _, l := range p.lags(now) {
+	for _, l := range p.looks.lagging() {
 		if l.age > lagsAfter {
 			late = append(late, fmt.Sprintf("%s lacks %d records, the oldest of %s ago", cmp.Or(l.store, l.id), l.records, l.age.Round(time.Second)))
 		}
@@ -83,7 +127,24 @@ func (p *Publisher) watchStores(now time.Time) {
 	}
 	words = ""
 	if !w.droppedAt.IsZero() && now.Sub(w.droppedAt) < droppedFor {
-		words = fmt.Sprintf("%d records were dropped before every store had them, since the journal is past its bound of %s: raise journal.max-bytes, or start the stores", w.dropped, metric.Bytes(p.o.MaxBytes))
+		words = fmt.Sprintf("%d records%s were dropped before every store had them, since the journal is past its bound of %s: raise journal.max-bytes, or start the stores",
+			w.dropped, of(w.droppedOf), metric.Bytes(p.o.MaxBytes))
+	} else {
+		w.droppedOf = nil
 	}
 	p.troubles.Note("bound", words, now)
+}
+
+// mostNamed is of how many services words tell the names.
+const mostNamed = 3
+
+// of is " of" and the names of services, for words; nothing without any.
+func of(services []string) string {
+	switch n := len(services); {
+	case n == 0:
+		return ""
+	case n > mostNamed:
+		return fmt.Sprintf(" of %s and %d more services", strings.Join(services[:mostNamed], ", "), n-mostNamed)
+	}
+	return " of " + strings.Join(services, ", ")
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/journal"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -40,27 +41,30 @@ func TestStoreThatLags(t *testing.T) {
 		if err := p.commits.Commit("id", "shop", run, next, 11, now); err != nil {
 			t.Fatal(err)
 		}
+		p.look(now)
 	}
 	if got := p.State(); got != "ok" {
 		t.Errorf("State = %q, and no store has come yet", got)
 	}
 	commit(4) // lacks the records of 197 s ago and later
-	lags := p.lags(now)
+	lags := p.looks.lagging()
 	if len(lags) != 1 || lags[0].store != "shop" || lags[0].records != 7 || lags[0].age.Round(time.Second) != 197*time.Second {
 		t.Fatalf("lags = %+v, want 7 records and 197 s of shop", lags)
 	}
 	if got := p.State(); !strings.HasPrefix(got, "degraded: a store is behind: shop lacks 7 records, the oldest of 3m17s ago; ") {
 		t.Errorf("State = %q", got)
 	}
-	p.dropped.Add(3)
-	if got := p.State(); !strings.Contains(got, "3 records were dropped before every store had them") {
+	p.lost([]journal.Dropped{{Run: run, Uncommitted: 3}, {Run: run}})
+	if got := p.State(); !strings.Contains(got, "3 records of downcase were dropped before every store had them") {
 		t.Errorf("State = %q, want it to say what was dropped", got)
 	}
 	commit(11)
-	if lags := p.lags(now); lags[0].records != 0 || lags[0].age != 0 {
+	if lags := p.looks.lagging(); lags[0].records != 0 || lags[0].age != 0 {
 		t.Errorf("lags = %+v of a store that has all", lags)
 	}
+	p.watched.mu.Lock()
 	p.watched.droppedAt = now.Add(-2 * droppedFor)
+	p.watched.mu.Unlock()
 	if got := p.State(); got != "ok" {
 		t.Errorf("State = %q, and all is well again", got)
 	}

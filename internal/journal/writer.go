@@ -45,7 +45,8 @@ type WriterOptions struct {
 	// held. It must not wait, must not change the entries, and not keep the slice;
 	// whoever keeps an entry has to keep its Room.
 	Hand   func(entries []Entry)
-	Logger *slog.Logger // default: discard
+	Notice chan<- struct{} // gets a value when Stats.Degraded begins and ends; of capacity 1; default none
+	Logger *slog.Logger    // default: discard
 }
 
 // Stats counts what a Writer did. All are totals since New.
@@ -55,7 +56,8 @@ type Stats struct {
 	Lost                   atomic.Uint64 // records that fell out of the memory while degraded
 	WriteErrors, SyncFails atomic.Uint64
 	Degraded               atomic.Bool
-	Syncs                  atomic.Uint64 // that ended well
+	Why                    atomic.Pointer[string] // Degraded began
+	Syncs                  atomic.Uint64          // that ended well
 }
 
 // Writer numbers records and writes them in groups: whoever appends waits for the
@@ -487,8 +489,14 @@ func (w *Writer) countBeside(all map[int]given) {
 func (w *Writer) failedLocked(err error) {
 	w.Stats.WriteErrors.Add(1)
 	w.retry = time.Now().Add(200 * time.Millisecond)
+	w.degraded(err.Error())
+}
+
+// degraded notes why records are held in memory.
+func (w *Writer) degraded(why string) {
+	w.Stats.Why.Store(&why)
 	if !w.Stats.Degraded.Swap(true) {
-		w.o.Logger.Error("journal can't be written; holding records in memory", "error", err)
+		queue.Signal(w.o.Notice)
 	}
 }
 
@@ -517,7 +525,7 @@ func (w *Writer) writtenLocked(n int) {
 		return
 	}
 	if w.Stats.Degraded.Swap(false) {
-		w.o.Logger.Warn("journal is written again", "lost", w.Stats.Lost.Load())
+		queue.Signal(w.o.Notice)
 	}
 	if !w.begun {
 		w.begun = true
@@ -559,8 +567,8 @@ func (w *Writer) rescueHung() (busy bool) {
 		w.mu.Unlock()
 		return busy
 	}
-	if !w.Stats.Degraded.Swap(true) {
-		w.o.Logger.Error("journal hangs; holding records in memory", "since", w.since.UTC())
+	if !w.Stats.Degraded.Load() {
+		w.degraded("a write does not end")
 	}
 	w.takeLocked()
 	gates := w.gates

@@ -83,6 +83,23 @@ func (l *List) All(now time.Time) (all []string) {
 	return all
 }
 
+// Ages tells for how many seconds troubles have lasted, by the first word of their thing, so
+// that those of many things of a kind are one: the oldest.
+func (l *List) Ages(now time.Time, yield func(seconds float64, kind ...string)) {
+	l.mu.Lock()
+	oldest := map[string]time.Time{}
+	for thing, t := range l.now {
+		kind, _, _ := strings.Cut(thing, " ")
+		if since, ok := oldest[kind]; !ok || t.since.Before(since) {
+			oldest[kind] = t.since
+		}
+	}
+	l.mu.Unlock()
+	for kind, since := range oldest {
+		yield(now.Sub(since).Seconds(), kind)
+	}
+}
+
 // Keep has the troubles of all things that still says no to be over, in silence: of a thing
 // that is gone nothing can be said.
 func (l *List) Keep(still func(thing string) bool) {
