@@ -47,12 +47,11 @@ func (s *Subscriber) Metrics() []metric.Metric {
 		metric.Gauge("earshot_store_bound_bytes", "Bound of the store on disk; 0 is none.", func() int64 { return s.o.Retention.MaxBytes }),
 		metric.Gauge("earshot_store_unsynced_bytes", "Bytes of the store that no fsync has made durable: what a power cut takes.", s.store.Unsynced),
 		{Name: "earshot_store_oldest_seconds", Now: true, Help: "Age of the oldest record that the store has.", Value: func() float64 {
-			_, oldest, _ := s.store.Rate(time.Now()) // what can't be read has no age
-			return oldest.Seconds()
+			return s.age(time.Now()).Seconds()
 		}},
-		{Name: "earshot_store_lasts_seconds", Now: true, Help: "For how long the store keeps what comes at the rate of the last day; +Inf where nothing comes.", Value: func() float64 {
-			rate, _, _ := s.store.Rate(time.Now())
-			return float64(s.o.Retention.MaxBytes) / rate
+		{Name: "earshot_store_lasts_seconds", Now: true, Help: "For how long the store keeps what comes at the rate of the last day; +Inf where nothing comes, or there is no bound.", Value: s.lasts},
+		{Name: "earshot_store_trouble_seconds", Now: true, Labels: []string{"trouble"}, Help: "For how long something has not been well, by the name that it has in the log.", Each: func(yield func(float64, ...string)) {
+			s.troubles.Ages(time.Now(), yield)
 		}},
 		{Name: "earshot_store_lag_records", Now: true, Labels: lagLabels, Help: "Records of the run that were heard of and are not stored, for the hundred runs that lack most.", Each: s.eachLag(func(l *Lag) float64 { return float64(l.Records) })},
 		{Name: "earshot_store_lag_seconds", Now: true, Labels: lagLabels, Help: "How long something of the run has been missing.", Each: s.eachLag(func(l *Lag) float64 { return l.For.Seconds() })},

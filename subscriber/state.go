@@ -3,6 +3,7 @@ package subscriber
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +17,8 @@ import (
 const (
 	behindAfter = 10 * time.Second // a run that lacks something for longer is a trouble
 	lostFor     = time.Minute      // after a gap
+	hangAfter   = 3 * time.Second  // a write that takes longer hangs
+	ofPublisher = "publisher "     // begins the name of a trouble that a publisher tells of
 	mostNamed   = 3                // of publishers, in one trouble
 	mostLags    = 100              // runs whose lag is shown: those that lack most
 )
@@ -36,8 +39,14 @@ type watched struct {
 	lost   uint64
 	lostAt time.Time
 	says   map[*feed.Follower][]string // what publishers tell of themselves
+	why    string                      // the store can't be written
 	syncs  journal.SyncWatch
+	rate   float64   // bytes a second that the store gets
+	oldest time.Time // the store's oldest record is of then; zero while there is none
 }
+
+// errNotWritten is for who asks whether a process should get requests.
+var errNotWritten = errors.New("the store can't be written")
 
 // Lags is what is missing of each run that lacks something, most first, at most a hundred;
 // and the sum with the longest. It is looked at once a second.
@@ -49,37 +58,129 @@ func (s *Subscriber) Lags() (lags []Lag, all Lag) {
 
 // State is how the store is, in plain words.
 func (s *Subscriber) State() (string, error) {
-	st := &s.Stats
-	if st.Full.Load() {
-		return "full", errors.New("the store can't be written; publishers keep what is not committed")
+	st, now := &s.Stats, time.Now()
+	s.watch(now)
+	state := s.troubles.State(now)
+	if st.Full.Load() || s.hangs(now) > 0 {
+		return state, errNotWritten
 	}
-	state := s.troubles.State(time.Now())
 	if st.Lost.Load() > 0 && state == "ok" {
 		return fmt.Sprintf("ok; %d records lost in %d gaps since the start", st.Lost.Load(), st.Gaps.Load()), nil
 	}
 	return state, nil
 }
 
-// heardOf takes in what a publisher tells of itself.
-func (s *Subscriber) heardOf(from *feed.Follower, words []string) {
+// heardOf takes in what a publisher tells of itself; no words: it is well.
+func (s *Subscriber) heardOf(from *feed.Follower, words []string, now time.Time) {
 	s.watched.mu.Lock()
 	defer s.watched.mu.Unlock()
 	if len(words) == 0 {
 		delete(s.watched.says, from)
+		s.troubles.Note(ofPublisher+from.Endpoint(), "", now)
 		return
 	}
 	s.watched.says[from] = words
 }
 
-// watch notes what is not well now. It is for the writer's goroutine, once a second.
+// unheard forgets what a publisher told that is silent or gone: it may be well.
+func (s *Subscriber) unheard(from *feed.Follower) {
+	s.watched.mu.Lock()
+	defer s.watched.mu.Unlock()
+	delete(s.watched.says, from)
+}
+
+// notWritten notes why the store can't be written; nil, that it is.
+func (s *Subscriber) notWritten(err error) {
+	if s.Stats.Full.Swap(err != nil) == (err != nil) {
+		return
+	}
+	if err != nil {
+		s.watched.mu.Lock()
+		s.watched.why = err.Error()
+		s.watched.mu.Unlock()
+	}
+	s.watch(time.Now())
+}
+
+// hangs is for how long an append has been waiting for the disk, if that is long.
+func (s *Subscriber) hangs(now time.Time) time.Duration {
+	if began := s.appending.Load(); began != 0 {
+		if since := now.Sub(s.made) - time.Duration(began); since > hangAfter {
+			return since
+		}
+	}
+	return 0
+}
+
+// noteLags is for the writer's goroutine, whose the tracker is.
+func (s *Subscriber) noteLags(now time.Time) {
+	lags, lag := s.tracker.lags(now)
+	s.watched.mu.Lock()
+	defer s.watched.mu.Unlock()
+	s.watched.lags, s.watched.lag = lags, lag
+}
+
+// look reads from the disk, which may hang, what nobody who asks is to wait for: how fast the
+// store grows, and how old it is.
+func (s *Subscriber) look(now time.Time) {
+	rate, age, err := s.store.Rate(now)
+	if err != nil {
+		return // what can't be read has no age
+	}
+	w := &s.watched
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rate, w.oldest = rate, time.Time{}
+	if age > 0 {
+		w.oldest = now.Add(-age)
+	}
+}
+
+// age is that of the oldest record of the store.
+func (s *Subscriber) age(now time.Time) time.Duration {
+	s.watched.mu.Lock()
+	defer s.watched.mu.Unlock()
+	if s.watched.oldest.IsZero() {
+		return 0
+	}
+	return max(now.Sub(s.watched.oldest), 0)
+}
+
+// lasts is for how many seconds the store keeps what comes.
+func (s *Subscriber) lasts() float64 {
+	s.watched.mu.Lock()
+	defer s.watched.mu.Unlock()
+	if s.o.Retention.MaxBytes == 0 {
+		return math.Inf(1)
+	}
+	return float64(s.o.Retention.MaxBytes) / s.watched.rate
+}
+
+// lookOut watches each second until stop is closed, beside the writer and the syncer, which
+// wait for the disk.
+func (s *Subscriber) lookOut(stop <-chan struct{}) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case now := <-tick.C:
+			s.watch(now)
+		}
+	}
+}
+
+// watch notes what is not well now. It does not wait for the disk.
 func (s *Subscriber) watch(now time.Time) {
 	w := &s.watched
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.lags, w.lag = s.tracker.lags(now)
 	st, words := &s.Stats, ""
 	if st.Full.Load() {
-		words = "the store can't be written; publishers keep what is not committed: make room on its disk, or mend it"
+		words = "the store can't be written; publishers keep what is not committed: make room on the disk of " + s.store.Dir() + ", or mend it: " + w.why
+	} else if since := s.hangs(now); since > 0 {
+		words = fmt.Sprintf("the store can't be written, a write has not ended for %s; publishers keep what is not committed: the disk of %s hangs", since.Round(time.Second), s.store.Dir())
 	}
 	s.troubles.Note("store", words, now)
 
@@ -137,9 +238,9 @@ func (s *Subscriber) watchPublishers(now time.Time) {
 
 	told := map[string]bool{}
 	for f, all := range s.watched.says {
-		thing := "publisher " + f.Endpoint()
+		thing := ofPublisher + f.Endpoint()
 		told[thing] = true
 		s.troubles.Note(thing, f.Endpoint()+" says: "+strings.Join(all, "; "), now)
 	}
-	s.troubles.Keep(func(thing string) bool { return !strings.HasPrefix(thing, "publisher ") || told[thing] })
+	s.troubles.Keep(func(thing string) bool { return !strings.HasPrefix(thing, ofPublisher) || told[thing] })
 }

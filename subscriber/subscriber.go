@@ -101,6 +101,9 @@ type Subscriber struct {
 	watched  watched
 	stepped  atomic.Bool // the clock was set
 
+	made      time.Time
+	appending atomic.Int64 // how long after made the append under way began; 0 while there is none
+
 	inbox   inbox
 	taken   []event // of inbox, to be used again
 	tracker *tracker
@@ -133,7 +136,7 @@ func New(ctx *zmq.Context, st *store.Store, o Options) (*Subscriber, error) {
 	}
 	s := &Subscriber{
 		o: o, store: st, durable: st.Sync, inbox: inbox{queue.New[event](inboxLive)}, wrote: make(chan struct{}, 1), dirty: map[record.Run]bool{},
-		troubles: trouble.List{Logger: o.Logger}, watched: watched{says: map[*feed.Follower][]string{}},
+		made: time.Now(), troubles: trouble.List{Logger: o.Logger}, watched: watched{says: map[*feed.Follower][]string{}},
 	}
 	s.tracker = newTracker(st, o.FromNow, &s.Stats)
 	follow := func(endpoint string) (*feed.Follower, error) {
@@ -203,6 +206,7 @@ func (s *Subscriber) Run(ctx context.Context) error {
 	stop := make(chan struct{})
 	var syncer sync.WaitGroup
 	syncer.Go(func() { s.syncLoop(stop) })
+	syncer.Go(func() { s.lookOut(stop) })
 	err := s.write(ctx, errs)
 	close(stop)
 	syncer.Wait()
@@ -243,7 +247,7 @@ func (s *Subscriber) write(ctx context.Context, errs <-chan error) error {
 		case now := <-tick.C:
 			s.Stats.Stranded.Store(s.tracker.tick(now))
 			s.Stats.Sources.Store(s.sources.heard(now))
-			s.watch(now)
+			s.noteLags(now)
 		}
 		s.step(time.Now())
 	}
@@ -312,7 +316,7 @@ func (s *Subscriber) handle(ev *event, now time.Time) {
 	case feed.EventHead:
 		t.offers(ev.From, ev.Offers, ev.Live, now)
 		if ev.Live {
-			s.heardOf(ev.From, ev.Trouble)
+			s.heardOf(ev.From, ev.Trouble, now)
 		}
 	case feed.EventWelcome:
 		t.reset(ev.From) // whatever was asked for before was not heard
@@ -325,10 +329,10 @@ func (s *Subscriber) handle(ev *event, now time.Time) {
 	case feed.EventReset:
 		t.reset(ev.From)
 	case feed.EventSilent:
-		s.heardOf(ev.From, nil)
+		s.unheard(ev.From)
 		t.silent(ev.From, now)
 	case eventGone:
-		s.heardOf(ev.From, nil)
+		s.unheard(ev.From)
 		t.forget(ev.From, now)
 	case eventPlain:
 		s.Stats.Plain.Add(1)
@@ -357,11 +361,12 @@ func (s *Subscriber) append(now time.Time) {
 	if len(out) == 0 {
 		return
 	}
-	if _, err := s.store.Append(out...); err != nil {
+	s.appending.Store(int64(now.Sub(s.made)))
+	_, err := s.store.Append(out...)
+	s.appending.Store(0)
+	if err != nil {
 		s.Stats.AppendErrors.Add(1)
-		if !s.Stats.Full.Swap(true) {
-			s.o.Logger.Error("store can't be written; publishers keep what is not committed", "error", err)
-		}
+		s.notWritten(err)
 		s.full, s.tracker.paused = now.Add(fullRetry), true
 		s.tracker.rewind()
 		for _, p := range s.plain {
@@ -369,9 +374,7 @@ func (s *Subscriber) append(now time.Time) {
 		}
 		return
 	}
-	if s.Stats.Full.Swap(false) {
-		s.o.Logger.Warn("store is written again")
-	}
+	s.notWritten(nil)
 	for i := range out {
 		e := &out[i]
 		if s.Stats.stored(e); e.Kind == journal.KindGap {
@@ -407,6 +410,7 @@ func (s *Subscriber) syncLoop(stop <-chan struct{}) {
 			return
 		case now := <-keep.C:
 			s.retain(began, now)
+			s.look(now)
 			continue
 		case <-s.wrote:
 		}

@@ -81,6 +81,9 @@ func identity(dir string) (string, error) {
 	return id, nil
 }
 
+// Dir is where the store is.
+func (s *Store) Dir() string { return s.claim.Dir }
+
 // ID is the store's id.
 func (s *Store) ID() string { return s.id }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/earshot-mq/earshot/internal/durable"
 	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/internal/trouble"
 )
 
 // Source is the store, as a view needs it.
@@ -57,6 +58,8 @@ type File struct {
 	src   Source
 	cps   *checkpoints
 	Stats FileStats
+
+	troubles trouble.List
 
 	f      *os.File
 	inode  uint64
@@ -98,7 +101,7 @@ func OpenFile(src Source, o FileOptions) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &File{o: o, src: src, cps: cps, boot: durable.BootID()}
+	v := &File{o: o, src: src, cps: cps, boot: durable.BootID(), troubles: trouble.List{Logger: o.Logger}}
 	if err := v.resume(); err != nil {
 		return nil, errors.Join(err, cps.close())
 	}
@@ -333,19 +336,16 @@ func (v *File) pause(err error) {
 	if err != nil {
 		v.Stats.Errors.Add(1)
 	}
-	if was := v.Stats.Paused.Swap(err != nil); err != nil && !was {
-		v.o.Logger.Error("log file can't be written; the store goes on", "file", v.o.Path, "error", err)
-	} else if err == nil && was {
-		v.o.Logger.Warn("log file is written again", "file", v.o.Path)
+	words := ""
+	if v.Stats.Paused.Store(err != nil); err != nil {
+		words = fmt.Sprintf("the log file %s can't be written, and the store goes on; make room on its disk, or mend it: %v", v.o.Path, err)
 	}
+	v.troubles.Note("log", words, time.Now())
 }
 
 // State is how the file is, in plain words.
 func (v *File) State() (string, error) {
-	if v.Stats.Paused.Load() {
-		return "paused: the file can't be written; the store goes on", nil
-	}
-	return "ok", nil
+	return v.troubles.State(time.Now()), nil
 }
 
 // housekeep writes what could not be written, makes room, leaves a file that is old or

@@ -274,7 +274,7 @@ func TestFreeFloor(t *testing.T) {
 	s.add(1)
 	s.show(v, r)
 	state, err := v.State()
-	if len(v.left()) != 0 || !strings.HasPrefix(state, "paused: ") || err != nil || v.next != 2 {
+	if len(v.left()) != 0 || !strings.HasPrefix(state, "degraded: the log file ") || err != nil || v.next != 2 {
 		t.Errorf("%d files left, %q, %v, next %d", len(v.left()), state, err, v.next)
 	}
 	v.o.FreeFloor = 1e-9
@@ -314,7 +314,7 @@ func TestFileThatCantBeMade(t *testing.T) {
 	s.want = nil // what it had is gone with it
 	s.add(2)
 	s.show(v, r)
-	if state, err := v.State(); !strings.HasPrefix(state, "paused: ") || err != nil {
+	if state, err := v.State(); !strings.HasPrefix(state, "degraded: the log file ") || err != nil {
 		t.Errorf("State = %q, %v", state, err)
 	}
 	if err := os.Remove(v.o.Path); err != nil {
