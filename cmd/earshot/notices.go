@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -47,6 +48,10 @@ func notices(ctx context.Context, c *admin.Client, w io.Writer) {
 // troubles is what /readyz says is not well, on one line.
 func troubles(ctx context.Context, c *admin.Client) string {
 	resp, err := c.Do(ctx, http.MethodGet, "/readyz")
+	if errors.Is(err, admin.ErrUnhealthy) {
+		_, words, _ := strings.Cut(err.Error(), admin.ErrUnhealthy.Error()+": ")
+		return words
+	}
 	if err != nil {
 		return err.Error()
 	}

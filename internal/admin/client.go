@@ -91,15 +91,15 @@ type notFound string
 func (e notFound) Error() string      { return string(e) }
 func (notFound) Is(target error) bool { return target == ErrNotFound }
 
-// failed lists the checks that say no.
+// failed lists the checks that say no, and what is not well.
 func failed(h Health) string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(h.Checks)) {
 		res := h.Checks[name]
 		switch {
-		case res.Error != "":
+		case res.Error != "" && !strings.HasPrefix(res.State, "degraded: "): // which says more
 			all = append(all, record.Escaped(name+": "+res.Error))
-		case res.State != "ok":
+		case !strings.HasPrefix(res.State, "ok"):
 			all = append(all, record.Escaped(name+": "+res.State))
 		}
 	}

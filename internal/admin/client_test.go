@@ -29,6 +29,8 @@ func TestClientErrors(t *testing.T) {
 	s := newServer(t, admin.Options{Token: "0123456789abcdef"})
 	s.Check("store", admin.Ready, say("full", errors.New("no space\x1b[31m left")))
 	s.Check("feed", admin.Ready, say("", nil))
+	s.Check("journal", admin.Ready, say("degraded: the disk of /data is full", errors.New("it can't be written")))
+	s.Check("log", admin.Ready, say("ok; 3 lost since the start", nil))
 	real := httptest.NewServer(s.Handler())
 	defer real.Close()
 	odd := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -57,8 +59,8 @@ func TestClientErrors(t *testing.T) {
 	}{
 		"nobody":         {admin.Client{Addr: nobody}, "/livez", "admin: nothing answers at " + nobody, nil},
 		"no token":       {admin.Client{Addr: at}, "/metrics", "401 Unauthorized: this needs the admin token: Authorization: Bearer …; set EARSHOT_ADMIN_TOKEN", nil},
-		"not ready":      {admin.Client{Addr: at, Token: "0123456789abcdef"}, "/readyz", at + "/readyz: unhealthy: store: no space\\x1b[31m left", admin.ErrUnhealthy},
-		"for strangers":  {admin.Client{Addr: at}, "/readyz", at + "/readyz: unhealthy: store: full", admin.ErrUnhealthy},
+		"not ready":      {admin.Client{Addr: at, Token: "0123456789abcdef"}, "/readyz", at + "/readyz: unhealthy: journal: degraded: the disk of /data is full; store: no space\\x1b[31m left", admin.ErrUnhealthy},
+		"for strangers":  {admin.Client{Addr: at}, "/readyz", at + "/readyz: unhealthy: journal: degraded; store: full", admin.ErrUnhealthy},
 		"not there":      {admin.Client{Addr: at, Token: "0123456789abcdef"}, "/v1/tail", "404 Not Found: nothing is here", admin.ErrNotFound},
 		"another server": {admin.Client{Addr: oddAt}, "/livez", "418 I'm a teapot", nil},
 		"redirected":     {admin.Client{Addr: oddAt}, "/moved", "302 Found", nil},
