@@ -26,10 +26,17 @@ ends in ` + "`_total`" + ` only grows; all others tell what is now. This page is
 
 `
 
-// TestReference makes docs/metrics.md of the names and help texts that the source has:
-// each stands there once, side by side, as two literals.
-func TestReference(t *testing.T) {
-	found := map[string]map[string]string{} // folder → name → help
+// defined is a metric as the source has it.
+type defined struct {
+	help   string
+	labels []string
+}
+
+// source finds the metrics of the source, by folder and name: each stands there once, its name
+// and its help side by side, as two literals.
+func source(t *testing.T) map[string]map[string]defined {
+	t.Helper()
+	found := map[string]map[string]defined{}
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -44,16 +51,17 @@ func TestReference(t *testing.T) {
 		if err != nil {
 			return err
 		}
+		is := named(file)
 		ast.Inspect(file, func(n ast.Node) bool {
-			if name, help := definition(n); name != "" {
+			if name, m := definition(n, is); name != "" {
 				folder, _ := filepath.Rel("../..", filepath.Dir(path))
 				if found[folder] == nil {
-					found[folder] = map[string]string{}
+					found[folder] = map[string]defined{}
 				}
-				if found[folder][name] != "" {
+				if _, twice := found[folder][name]; twice {
 					t.Errorf("%s: %s is there twice", path, name)
 				}
-				found[folder][name] = help
+				found[folder][name] = m
 			}
 			return true
 		})
@@ -62,11 +70,18 @@ func TestReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return found
+}
+
+// TestReference makes docs/metrics.md of the source.
+func TestReference(t *testing.T) {
+	found := source(t)
 	b := bytes.NewBufferString(head)
 	for _, folder := range slices.Sorted(maps.Keys(found)) {
-		fmt.Fprintf(b, "## %s\n\n| metric | what it tells |\n|---|---|\n", folder)
+		fmt.Fprintf(b, "## %s\n\n| metric | labels | what it tells |\n|---|---|---|\n", folder)
 		for _, name := range slices.Sorted(maps.Keys(found[folder])) {
-			fmt.Fprintf(b, "| `%s` | %s |\n", name, found[folder][name])
+			m := found[folder][name]
+			fmt.Fprintf(b, "| `%s` | %s | %s |\n", name, strings.Join(m.labels, ", "), m.help)
 		}
 		b.WriteByte('\n')
 	}
@@ -82,31 +97,98 @@ func TestReference(t *testing.T) {
 	}
 }
 
+// named is what the names of a file stand for.
+func named(file *ast.File) map[string]ast.Expr {
+	is := map[string]ast.Expr{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.AssignStmt:
+			for i := range n.Lhs {
+				if id, ok := n.Lhs[i].(*ast.Ident); ok && len(n.Lhs) == len(n.Rhs) {
+					is[id.Name] = n.Rhs[i]
+				}
+			}
+		case *ast.ValueSpec:
+			for i := range n.Values {
+				is[n.Names[i].Name] = n.Values[i]
+			}
+		}
+		return true
+	})
+	return is
+}
+
 // definition finds a name and a help that are the first two arguments of a call, or the
 // fields Name and Help of a literal.
-func definition(n ast.Node) (name, help string) {
+func definition(n ast.Node, is map[string]ast.Expr) (name string, m defined) {
 	var all []ast.Expr
 	switch n := n.(type) {
 	case *ast.CallExpr:
 		all = n.Args
+		switch f := n.Fun.(type) {
+		case *ast.Ident: // a function of the file, that makes it
+			if made, ok := is[f.Name].(*ast.FuncLit); ok {
+				ast.Inspect(made, func(n ast.Node) bool {
+					if e, ok := n.(*ast.CompositeLit); ok && field(e, "Labels") != nil {
+						m.labels = texts(field(e, "Labels"), is)
+					}
+					return true
+				})
+			}
+		case *ast.SelectorExpr:
+			if f.Sel.Name == "Counts" && len(all) == 3 {
+				m.labels = []string{text(all[2])}
+			}
+		}
 	case *ast.CompositeLit:
 		for _, key := range []string{"Name", "Help"} {
-			for _, e := range n.Elts {
-				if kv, ok := e.(*ast.KeyValueExpr); ok {
-					if id, ok := kv.Key.(*ast.Ident); ok && id.Name == key {
-						all = append(all, kv.Value)
-					}
-				}
+			if e := field(n, key); e != nil {
+				all = append(all, e)
+			}
+		}
+		for _, key := range []string{"Labels", "ConstLabels"} {
+			if e := field(n, key); e != nil {
+				m.labels = texts(e, is)
 			}
 		}
 	}
 	if len(all) < 2 {
-		return "", ""
+		return "", m
 	}
-	if name, help = text(all[0]), text(all[1]); !strings.HasPrefix(name, "earshot_") || help == "" {
-		return "", ""
+	if name, m.help = text(all[0]), text(all[1]); !strings.HasPrefix(name, "earshot_") || m.help == "" {
+		return "", m
 	}
-	return name, help
+	return name, m
+}
+
+// field is the value of a literal's field, or nil.
+func field(lit *ast.CompositeLit, key string) ast.Expr {
+	for _, e := range lit.Elts {
+		if kv, ok := e.(*ast.KeyValueExpr); ok {
+			if id, ok := kv.Key.(*ast.Ident); ok && id.Name == key {
+				return kv.Value
+			}
+		}
+	}
+	return nil
+}
+
+// texts are the strings of a literal, or the keys of one that is a map.
+func texts(e ast.Expr, is map[string]ast.Expr) (all []string) {
+	if id, ok := e.(*ast.Ident); ok {
+		e = is[id.Name]
+	}
+	lit, ok := e.(*ast.CompositeLit)
+	if !ok {
+		return nil
+	}
+	for _, e := range lit.Elts {
+		if kv, ok := e.(*ast.KeyValueExpr); ok {
+			e = kv.Key
+		}
+		all = append(all, text(e))
+	}
+	return all
 }
 
 // text is the value of a literal, or of several that are joined.
