@@ -87,13 +87,13 @@ func (p *Publisher) watch(now time.Time) {
 
 	words = ""
 	if n, since := p.watched.syncs.Stuck(p.log, st.Syncs.Load(), now); n > 0 {
-		words = fmt.Sprintf("no fsync of the journal has ended well for %s: a power cut would take %s; its disk hangs or fails", since.Round(time.Second), metric.Bytes(n))
+		words = fmt.Sprintf("no fsync of the journal has ended well for %s: a power cut would take %s; its disk hangs or fails: mend it", since.Round(time.Second), metric.Bytes(n))
 	}
 	p.troubles.Note("fsync", words, now)
 
 	words = ""
 	if since := p.looks.hangs(now); since > 0 {
-		words = fmt.Sprintf("the folder %s can't be read for %s: its disk hangs", p.claim.Dir, since.Round(time.Second))
+		words = fmt.Sprintf("the folder %s can't be read for %s: its disk hangs, mend it", p.claim.Dir, since.Round(time.Second))
 	}
 	p.troubles.Note("disk", words, now)
 

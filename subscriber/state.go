@@ -186,7 +186,7 @@ func (s *Subscriber) watch(now time.Time) {
 
 	words = ""
 	if n, since := w.syncs.Stuck(s.store.Log, st.Syncs.Load(), now); n > 0 {
-		words = fmt.Sprintf("no fsync of the store has ended well for %s: a power cut would take %s, and nothing is committed; its disk hangs or fails", since.Round(time.Second), metric.Bytes(n))
+		words = fmt.Sprintf("no fsync of the store has ended well for %s: a power cut would take %s, and nothing is committed; its disk hangs or fails: mend it", since.Round(time.Second), metric.Bytes(n))
 	}
 	s.troubles.Note("fsync", words, now)
 
@@ -202,6 +202,7 @@ func (s *Subscriber) watch(now time.Time) {
 		if len(w.lags) == mostLags {
 			words += " and more"
 		}
+		words += "; it fetches them: where that never ends, follow fewer publishers, or mend the network"
 	}
 	s.troubles.Note("behind", words, now)
 
@@ -233,6 +234,7 @@ func (s *Subscriber) watchPublishers(now time.Time) {
 		if len(silent) > mostNamed {
 			words += ", …"
 		}
+		words += "; start them, or mend the network: what they answer is in their journals"
 	}
 	s.troubles.Note("silent", words, now)
 

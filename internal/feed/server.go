@@ -411,7 +411,8 @@ func (s *Server) head(sent map[record.Run]uint64) *Head {
 	offers, roster := s.source.Offers()
 	h := &Head{V: Version, Instance: s.o.Instance, Roster: roster, Replay: s.port, State: StateLive, Runs: []Offer{}}
 	if s.o.Troubles != nil {
-		h.Troubles = s.o.Troubles()
+		all := s.o.Troubles()
+		h.Troubles = all[:min(len(all), mostTroubles)]
 	}
 	switch {
 	case s.ended.Load():

@@ -101,6 +101,16 @@ func FuzzReplay(f *testing.F) {
 	})
 }
 
+// A hub tells what many publishers say: no more than is kept.
+func TestHeadOfManyTroubles(t *testing.T) {
+	s := &Server{source: &shelf{}, o: ServerOptions{
+		Troubles: func() []string { return make([]string, 1000) }, Degraded: func() bool { return false },
+	}}
+	if n := len(s.head(nil).Troubles); n != mostTroubles {
+		t.Errorf("HEAD has %d troubles, want %d", n, mostTroubles)
+	}
+}
+
 // What a publisher says of itself is for people: of one that talks too much the beginning
 // is kept, and nothing of it can be half a character.
 func TestHeadTroubles(t *testing.T) {
