@@ -88,3 +88,23 @@ func TestLasts(t *testing.T) {
 		t.Errorf("the oldest record is %s old", age)
 	}
 }
+
+// TestLostIsOver: a gap is a trouble for a minute, and is told of afterwards still.
+func TestLostIsOver(t *testing.T) {
+	var log bytes.Buffer
+	s, _ := newSubscriber(t, filepath.Join(t.TempDir(), "store"), Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	now := time.Now()
+	s.Stats.Lost.Store(7)
+	s.Stats.Gaps.Store(2)
+	s.watch(now)
+	if state, _ := s.State(); !strings.HasPrefix(state, "degraded: 7 records are lost, in 2 gaps since the start: ") {
+		t.Errorf("State = %q after a gap", state)
+	}
+	s.watched.lostAt = now.Add(-lostFor)
+	if state, _ := s.State(); state != "ok; 7 records lost in 2 gaps since the start" {
+		t.Errorf("State = %q a minute after a gap", state)
+	}
+	if n := strings.Count(log.String(), "7 records are lost"); n != 2 || strings.Count(log.String(), "over: 7") != 1 {
+		t.Errorf("it is logged %d times:\n%s", n, log.String())
+	}
+}
