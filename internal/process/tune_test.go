@@ -23,10 +23,11 @@ func TestTuneFollowsTheHeap(t *testing.T) {
 	if got := percent(); got != roomier {
 		t.Errorf("at first it is %d %%, want %d", got, roomier)
 	}
-	held := make([]byte, 3*headroom)
-	testenv.Wait(t, "less room for a large heap", testenv.Patience, func() bool { runtime.GC(); return percent() == 100 })
-	runtime.KeepAlive(held)
-	held = nil
+	func() {
+		held := make([]byte, 3*headroom)
+		testenv.Wait(t, "less room for a large heap", testenv.Patience, func() bool { runtime.GC(); return percent() == 100 })
+		runtime.KeepAlive(held)
+	}()
 	testenv.Wait(t, "more room for a small heap", testenv.Patience, func() bool { runtime.GC(); return percent() > 300 })
 }
 
