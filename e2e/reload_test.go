@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -152,6 +153,10 @@ func TestReloadAndTheTerminal(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text("/before")), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// Under nohup the program would be told that SIGHUP is ignored, and stay.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	i := newInstance(t, []string{"up"}, "--config", file)
 	cmd := command(i.args...)
 	cmd.Stdin = terminal

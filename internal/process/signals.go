@@ -6,7 +6,6 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
-	"time"
 )
 
 // Signals is a context that is done at the first SIGINT or SIGTERM; hurry is closed at
@@ -64,30 +63,15 @@ func (h *Hangup) Run(ctx context.Context, again func()) error {
 			return nil
 		case <-h.signals:
 		}
-		if !h.terminal {
+		if !h.terminal || hasTerminal() {
 			again()
 			continue
-		}
-		if hasTerminal() {
-			again()
-			// On a busy machine the signal has come before the terminal was gone.
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(terminalGoes):
-			}
-			if hasTerminal() {
-				continue
-			}
 		}
 		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
 			return err
 		}
 	}
 }
-
-// terminalGoes is how long a terminal may be there yet after its SIGHUP.
-const terminalGoes = 200 * time.Millisecond
 
 // hasTerminal tells whether the process has a terminal that controls it; see tty(4).
 func hasTerminal() bool {
