@@ -24,7 +24,6 @@ const (
 	publisherMiB  = 64
 	perSubscriber = 4
 	subscriberMiB = 512
-	garbageMiB    = 32 // beyond the budget: 1,000 streams make much of it, and process.Tune lets it grow to 96 MiB
 )
 
 // fewFiles is how many file descriptors may differ between two quiet moments: connections
@@ -421,7 +420,7 @@ func TestScaleStreams(t *testing.T) {
 	}
 	p.publish(either(200_000, 10_000), 64)() // live
 	sub.storesAll(p.acked)
-	p.within(t, "the publisher of 1,000 streams", garbageMiB+publisherMiB+perSubscriber)
+	p.within(t, "the publisher of 1,000 streams", publisherMiB+perSubscriber)
 	sub.within(t, "the subscriber of 1,000 streams", subscriberMiB)
 	p.stop()
 	sub.stop()
