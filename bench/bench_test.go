@@ -55,8 +55,8 @@ func TestRows(t *testing.T) {
 		}
 		t.Log("\n" + table.String())
 	}
-	if rows != 15 {
-		t.Errorf("%d rows were run, want 15", rows)
+	if rows != 16 {
+		t.Errorf("%d rows were run, want 16", rows)
 	}
 }
 
@@ -136,8 +136,8 @@ func TestPeersAreAskedFor(t *testing.T) {
 		}
 		return rows, grouped
 	}
-	if rows, grouped := count(""); rows != 16 || grouped != 0 {
-		t.Errorf("without -only %d rows, %d of them of peers, want 16 and 0", rows, grouped)
+	if rows, grouped := count(""); rows != 17 || grouped != 0 {
+		t.Errorf("without -only %d rows, %d of them of peers, want 17 and 0", rows, grouped)
 	}
 	if rows, grouped := count(peersGroup); rows != grouped || rows < 30 {
 		t.Errorf("-only peers: %d rows, %d of them of peers", rows, grouped)

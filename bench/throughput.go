@@ -29,6 +29,7 @@ func throughput() *table {
 		rows: []row{
 			pairRow{},
 			pairRow{logs: true},
+			flow{id: "bulk", text: "publisher -> counter, 8 callers, 512 records a call", role: "count", callers: 8, batch: 512},
 			flow{id: "batches", text: "publisher -> counter, 16 callers, 128 records a call", role: "count", callers: 16},
 			flow{id: "caller", text: "publisher -> counter, one caller, 128 records a call", role: "count"},
 			flow{id: "callers", text: "publisher -> counter, 64 callers, one record a call", role: "count", callers: 64, batch: 1},
