@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 // TestRows runs each row once with a few records: what is measured must be whole.
 func TestRows(t *testing.T) {
 	if testing.Short() {
-		t.Skip("SKIPPED: starts a dozen processes")
+		testenv.Skip(t, "starts a dozen processes")
 	}
 	t.Setenv("GORACE", "atexit_sleep_ms=0") // a second for each child otherwise
 	testenv.Need(t, "cc")

@@ -29,6 +29,8 @@ type project struct {
 	env  []string
 	http string
 	text string // the subscriber's text feed
+
+	stale bool // the Engine does not let go of a network
 }
 
 // containers are the services of docker-compose.yml.
@@ -77,7 +79,12 @@ func newProject(t *testing.T, e *deploy.Engine, dir, tag string, compose []strin
 		p.env = append(p.env, name+"="+freePort(t))
 	}
 	text := freePort(t)
+	// Engine 20.10 can deadlock when many containers end while it is asked for their network
+	// (libnetwork's processEndpointDelete against FindNetwork), and does nothing any more then.
 	p.text, p.env = "tcp://127.0.0.1:"+text, append(p.env, "TEXT_PORT="+text)
+	if len(compose) > 1 { // docker-compose 1.29 itself can wait for ever with a low limit
+		p.env = append(p.env, "COMPOSE_PARALLEL_LIMIT=4")
+	}
 	t.Cleanup(p.remove)
 	return p
 }
@@ -90,6 +97,23 @@ func (p *project) run(args ...string) {
 	}
 }
 
+// down takes the containers down. An Engine may then count an endpoint of a network that no
+// container has (moby issue 42119), and does so until it is started anew: with that this test
+// has nothing to do, but it says so and looks that no container is left.
+func (p *project) down(args ...string) {
+	p.t.Helper()
+	out, err := combined(p.t, 3*time.Minute, p.env, append(p.args, append([]string{"down"}, args...)...)...)
+	if p.stale = p.stale || bytes.Contains(out, []byte("has active endpoints")); err != nil && !p.stale {
+		p.t.Fatalf("down: %v\n%s", err, out)
+	}
+	if all, err := p.e.List(p.t.Context(), map[string]string{"com.docker.compose.project": p.name}); err != nil || len(all) > 0 {
+		p.t.Fatalf("after down there are %v, %v", all, err)
+	}
+	if p.stale {
+		p.t.Logf("the Engine holds a network of containers that are gone: %s", out)
+	}
+}
+
 // remove takes everything down, whatever state it is in.
 func (p *project) remove() {
 	if p.t.Failed() {
@@ -97,6 +121,9 @@ func (p *project) remove() {
 		p.t.Logf("the containers printed:\n%s", out)
 	}
 	out, err := combined(p.t, 90*time.Second, p.env, append(p.args, "down", "--volumes", "--remove-orphans", "--timeout", "1")...)
+	if p.stale { // compose gives up before the volumes
+		out, err = combined(p.t, time.Minute, nil, "docker", "volume", "prune", "--force", "--filter", "label=com.docker.compose.project="+p.name)
+	}
 	if err != nil {
 		p.t.Errorf("down: %v\n%s", err, out)
 	}
@@ -148,7 +175,7 @@ func composeBuilds(t *testing.T, e *deploy.Engine, dir, tag string, program ...s
 		t.Fatalf("version: %v\n%s", err, version)
 	}
 	if !bytes.HasPrefix(version, []byte("1.")) {
-		t.Skipf("SKIPPED: docker-compose 1.29 not found, only %s, which builds with BuildKit", bytes.TrimSpace(version))
+		testenv.Skip(t, fmt.Sprintf("docker-compose 1.29 not found, only %s, which builds with BuildKit", bytes.TrimSpace(version)))
 	}
 	other := tag + "-compose"
 	p := newProject(t, e, dir, other, program)
@@ -212,12 +239,12 @@ func compose(t *testing.T, e *deploy.Engine, tag string, program ...string) {
 	testenv.Wait(t, "answers of three replicas", time.Minute, func() bool { return a.streams("lower case of ") >= 3 })
 	p.run("up", "-d", "--no-build", "--no-recreate", "--scale", "downcase=1")
 	p.enough(a)
-	for range 10 {
+	for range either(10, 3) {
 		p.run("up", "-d", "--no-build", "--force-recreate")
 		p.healthy(containers...)
 		p.enough(a)
 	}
-	p.run("down")
+	p.down()
 	p.run("up", "-d", "--no-build")
 	p.healthy(containers...)
 	p.enough(a)
@@ -238,7 +265,7 @@ func compose(t *testing.T, e *deploy.Engine, tag string, program ...string) {
 	}
 	oracle(t, a, filepath.Join(dir, "data", "store"), filepath.Join(dir, "data", "logs"))
 
-	p.run("down", "--volumes")
+	p.down("--volumes")
 	p.isGone()
 }
 
@@ -409,6 +436,9 @@ func (p *project) isGone() {
 	networks, err := p.e.Networks(p.t.Context(), of)
 	if err != nil {
 		p.t.Fatal(err)
+	}
+	if p.stale {
+		volumes, networks = nil, nil // remove takes the volumes
 	}
 	if len(containers)+len(volumes)+len(networks) > 0 {
 		p.t.Errorf("after down: containers %v, volumes %v, networks %v", containers, volumes, networks)

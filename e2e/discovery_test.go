@@ -222,7 +222,7 @@ func (c *crowd) end(t *testing.T) {
 // asked without a pause: no request fails. The agent is killed in between.
 func TestDiscoveryScale(t *testing.T) {
 	if testing.Short() {
-		t.Skip("SKIPPED: the container tests: they take a while")
+		testenv.Skip(t, "the container tests: they take a while")
 	}
 	t.Parallel()
 	f := newFleet(t)
@@ -263,7 +263,7 @@ func TestDiscoveryScale(t *testing.T) {
 // rest serves on; one that is killed is gone.
 func TestDiscoveryFaults(t *testing.T) {
 	if testing.Short() {
-		t.Skip("SKIPPED: the container tests: they take a while")
+		testenv.Skip(t, "the container tests: they take a while")
 	}
 	t.Parallel()
 	f := newFleet(t)

@@ -29,7 +29,7 @@ const (
 // Only where no Engine answers it is skipped, whatever else may be required.
 func TestDocker(t *testing.T) {
 	if testing.Short() {
-		t.Skip("SKIPPED: the container tests: they take a while")
+		testenv.Skip(t, "the container tests: they take a while")
 	}
 	e := engine(t)
 	dir := snapshot(t)
@@ -46,9 +46,8 @@ func TestDocker(t *testing.T) {
 	})
 	t.Run("docker compose", func(t *testing.T) {
 		t.Parallel()
-		// Neither the plugin nor the docker command is a need: 1.29.2 is tested above.
 		if out, err := combined(t, 20*time.Second, nil, "docker", "compose", "version"); err != nil {
-			t.Skipf("SKIPPED: docker compose (v2) not found: %v %s", err, bytes.TrimSpace(out))
+			testenv.Missing(t, fmt.Sprintf("docker compose (v2) not found: %v %s", err, bytes.TrimSpace(out)))
 		}
 		compose(t, e, tag, "docker", "compose")
 	})
@@ -59,7 +58,7 @@ func engine(t *testing.T) *deploy.Engine {
 	t.Helper()
 	e, err := deploy.Open(within(t, 20*time.Second))
 	if errors.Is(err, deploy.ErrNoEngine) {
-		t.Skipf("SKIPPED: no Docker Engine: %v", err)
+		testenv.Skip(t, fmt.Sprintf("no Docker Engine: %v", err))
 	}
 	if err != nil {
 		t.Fatal(err)

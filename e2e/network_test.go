@@ -173,7 +173,7 @@ func (i *instance) has(t *testing.T, id string) bool {
 func (w *world) through(lasts time.Duration, heal func()) {
 	w.t.Helper()
 	id := w.id("/downcase/?param=UNHEARD")
-	time.Sleep(lasts)
+	time.Sleep(lasts) // is the fault
 	if w.sub.has(w.t, id) {
 		w.t.Error("the subscriber noticed nothing: this shows nothing")
 	}
@@ -288,7 +288,7 @@ func (w *world) watch() (done func()) {
 			begun := time.Now()
 			got, _ := w.a.Ask(w.client, w.gateway.http+"/downcase/?param=LAG", "")
 			for !w.healthy.has(w.t, got.Record) && time.Since(begun) < testenv.Patience {
-				time.Sleep(2 * time.Millisecond)
+				time.Sleep(2 * time.Millisecond) // until its log has the line
 			}
 			worst = max(worst, time.Since(begun))
 			select {

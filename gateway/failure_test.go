@@ -147,7 +147,7 @@ func interim(c *peer) {
 		if _, err := io.WriteString(c.Conn, "HTTP/1.1 102 Processing\r\n\r\n"); err != nil {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) // a second of them, in all
 	}
 }
 
@@ -217,7 +217,7 @@ func TestBodyStops(t *testing.T) {
 func TestStreamsHaveNoTotal(t *testing.T) {
 	b := onceServer(t, func(p *peer) {
 		p.say("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond) // longer than the limit
 		p.say("3\r\nabc\r\n0\r\n\r\n")
 	})
 	d := open(t, one(b.addr, "    timeouts: {total: 300ms}\n"), Options{}, nil)

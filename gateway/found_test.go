@@ -16,6 +16,7 @@ import (
 	"github.com/earshot-mq/earshot/internal/containers"
 	"github.com/earshot-mq/earshot/internal/docker"
 	"github.com/earshot-mq/earshot/internal/metric"
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 // container makes one of labels in lines, "service=x"; its address is in the network
@@ -245,17 +246,10 @@ func TestDiscovery(t *testing.T) {
 	}
 	until := func(path, want string) {
 		t.Helper()
-		deadline := time.Now().Add(patienceInTests)
-		for {
+		testenv.Wait(t, want+"of "+path, patienceInTests, func() bool {
 			_, body := get(t, "http://"+d.addr+path)
-			if strings.HasPrefix(body, want) {
-				return
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%s gives %q, want %q", path, body, want)
-			}
-			time.Sleep(5 * time.Millisecond)
-		}
+			return strings.HasPrefix(body, want)
+		})
 	}
 	agent.say("1", at(1, a, ""))
 	until("/x/1", "a 0 ")
@@ -269,17 +263,10 @@ func TestDiscovery(t *testing.T) {
 	agent.say("4", at(1, a, ""), at(2, b, "sevrice=x"), at(3, b, "enable=yes"))
 	state := func(want string) {
 		t.Helper()
-		deadline := time.Now().Add(patienceInTests)
-		for {
+		testenv.Wait(t, "state "+want, patienceInTests, func() bool {
 			state, err := follower.State()
-			if err == nil && strings.HasPrefix(state, want) {
-				return
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("State = %q, %v; want %q", state, err, want)
-			}
-			time.Sleep(5 * time.Millisecond)
-		}
+			return err == nil && strings.HasPrefix(state, want)
+		})
 	}
 	state(`degraded: c2: unknown label "earshot.sevrice"; did you mean "earshot.service"?; c3: earshot.enable: want true or false, got "yes"`)
 	want(discovery.Metrics(), "earshot_gateway_found_services", 1)

@@ -181,8 +181,8 @@ func TestExpectContinue(t *testing.T) {
 func TestEarlyAnswer(t *testing.T) {
 	t.Parallel()
 	for name, after := range map[string]func(c *peer){
-		"reset": func(*peer) {}, // closing with unread bytes resets
-		"stays": func(c *peer) { time.Sleep(300 * time.Millisecond) },
+		"reset": func(*peer) {},                                       // closing with unread bytes resets
+		"stays": func(c *peer) { time.Sleep(300 * time.Millisecond) }, // and reads nothing, as long
 		"half open": func(c *peer) {
 			_ = c.Conn.(interface{ CloseWrite() error }).CloseWrite()
 			_, _ = io.Copy(io.Discard, c.r)

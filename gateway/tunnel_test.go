@@ -83,7 +83,7 @@ func TestTunnelIdle(t *testing.T) {
 	b := onceServer(t, func(c *peer) {
 		c.say(switched)
 		for range 5 {
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond) // less than the limit each, more in all
 			c.say("x")
 		}
 		_, err := io.ReadAll(c.r)

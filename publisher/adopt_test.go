@@ -34,7 +34,9 @@ func leave(t *testing.T, root string, n int) (dir string, run record.Run) {
 	s := w.Stream("downcase")
 	for range n {
 		r := record.Record{Source: "/downcase", Time: time.Now()}
-		if _, err := s.Append(record.AppendTail(nil, &r)); err != nil {
+		d := s.Draft(1)
+		d.B = record.AppendTail(d.Line(), &r)
+		if _, err := d.Append(); err != nil {
 			t.Fatal(err)
 		}
 	}

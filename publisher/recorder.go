@@ -37,7 +37,17 @@ type RecorderOptions struct {
 	Conceal   bool                     // marks are left off the answers: the outermost gateway's, unless it is to expose them
 	Skip      func(*http.Request) bool // requests that are never recorded and need no room: health, metrics
 	OpenAfter time.Duration            // a stream that is open so long has a line that says so; default 10 s
+	Observe   func(Observation)        // gets each answer, for metrics; default none
 	Logger    *slog.Logger             // default: discard
+}
+
+// Observation is one answer, recorded here or passed on. Clients can't make more of them
+// differ than there are routes and statuses, but for Took.
+type Observation struct {
+	Route  string        // the pattern, as the record's subject has it; "" if none matched
+	Status int           // 0 if nothing has left
+	Took   time.Duration // until all of the answer had left; for a stream, until its handler returned
+	Stream bool          // an event stream, or a connection that was taken over: it lasts as long as it wants
 }
 
 // Recorder makes a record of every answer of a handler. The end of an answer waits for
@@ -60,6 +70,7 @@ type Recorder struct {
 	conceal   bool
 	skip      func(*http.Request) bool
 	openAfter time.Duration
+	observe   func(Observation)
 	log       *slog.Logger
 
 	mu      sync.Mutex // guards the streams that are open
@@ -93,7 +104,7 @@ func NewRecorder(s sink, o RecorderOptions) (*Recorder, error) {
 	}
 	return &Recorder{
 		sink: s, redactor: o.Redactor, clients: clients, maxBody: o.MaxBody, conceal: o.Conceal,
-		skip: o.Skip, openAfter: o.OpenAfter, log: o.Logger, open: map[*response]struct{}{},
+		skip: o.Skip, openAfter: o.OpenAfter, observe: o.Observe, log: o.Logger, open: map[*response]struct{}{},
 	}, nil
 }
 
@@ -119,6 +130,9 @@ func (rec *Recorder) serve(next http.Handler, w http.ResponseWriter, r *http.Req
 	}
 	p.release = release
 	p.begin(r)
+	if rec.observe != nil {
+		defer p.observe()
+	}
 	defer p.end()
 	next.ServeHTTP(p.writer(), p.request)
 	p.returned = true
@@ -153,4 +167,7 @@ func (rec *Recorder) refuse(p *response, err error) {
 		Status: http.StatusServiceUnavailable, Instance: p.exchange.id,
 		Detail: "The answer could not be recorded, so nothing was done. Try again.",
 	})
+	if rec.observe != nil {
+		rec.observe(Observation{Status: http.StatusServiceUnavailable, Took: time.Since(p.start)})
+	}
 }

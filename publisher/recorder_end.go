@@ -167,11 +167,9 @@ func (p *response) publish(aborted bool) {
 func (p *response) complete(r *record.Record, now time.Time) {
 	x := &p.exchange
 	x.mu.Lock()
-	r.Subject, r.HTTP.Upstream, r.HTTP.Error = x.route, x.upstream, x.cause
+	r.HTTP.Upstream, r.HTTP.Error = x.upstream, x.cause
 	x.mu.Unlock()
-	if r.Subject == "" {
-		r.Subject = pathPattern(p.request.Pattern)
-	}
+	r.Subject = p.route()
 	r.Time = now
 	r.HTTP.Duration = now.Sub(p.start)
 	r.HTTP.MediaType = p.media
@@ -179,6 +177,25 @@ func (p *response) complete(r *record.Record, now time.Time) {
 	if p.conn != nil {
 		r.HTTP.Status, r.HTTP.Bytes = p.conn.status(), p.conn.written.Load()
 	}
+}
+
+// observe tells of the answer, when it has left.
+func (p *response) observe() {
+	o := Observation{Route: p.route(), Status: p.status, Took: time.Since(p.start), Stream: p.stream || p.phase == hijacked}
+	if p.conn != nil {
+		o.Status = p.conn.status()
+	}
+	p.rec.observe(o)
+}
+
+// route is the pattern that the handler, or http.ServeMux, has named.
+func (p *response) route() string {
+	p.exchange.mu.Lock()
+	defer p.exchange.mu.Unlock()
+	if p.exchange.route != "" {
+		return p.exchange.route
+	}
+	return pathPattern(p.request.Pattern)
 }
 
 // pathPattern is a pattern of http.ServeMux without its method.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/journal"
@@ -25,18 +24,6 @@ func (s *Stream) Service() string { return s.s.Service() }
 // Mark is "stream/epoch": the value of Earshot-Record before a number is given.
 func (s *Stream) Mark() string { return s.s.Run().String() }
 
-// encoded is the room in which the lines of one Publish are written, used again.
-type encoded struct {
-	text  []byte
-	ends  []int
-	tails [][]byte
-}
-
-var rooms = sync.Pool{New: func() any { return &encoded{text: make([]byte, 0, 1024)} }}
-
-// keepRoom is the most that a room in the pool may have.
-const keepRoom = 1 << 20
-
 // Publish records rs, in this order and with consecutive numbers, and returns when they
 // are in the journal or, while it can't be written, held in memory. Their ID is set,
 // and Source and Time when they are empty. From numbering on a cancelled ctx changes
@@ -51,36 +38,12 @@ func (s *Stream) Publish(ctx context.Context, rs ...*record.Record) error {
 	if len(rs) > 1 {
 		s.p.server.Pace(ctx)
 	}
-	e := rooms.Get().(*encoded)
-	e.text, e.ends, e.tails = e.text[:0], e.ends[:0], e.tails[:0]
+	d := s.s.Draft(len(rs))
 	for _, r := range rs {
 		s.complete(r)
-		e.text = record.AppendTail(e.text, r)
-		e.ends = append(e.ends, len(e.text))
+		d.B = record.AppendTail(d.Line(), r)
 	}
-	begin := 0
-	for _, end := range e.ends {
-		e.tails = append(e.tails, e.text[begin:end])
-		begin = end
-	}
-	err := s.number(rs, e.tails)
-	if cap(e.text) <= keepRoom {
-		rooms.Put(e)
-	}
-	return err
-}
-
-func (s *Stream) complete(r *record.Record) {
-	if r.Source == "" {
-		r.Source = s.source
-	}
-	if r.Time.IsZero() {
-		r.Time = time.Now()
-	}
-}
-
-func (s *Stream) number(rs []*record.Record, encoded [][]byte) error {
-	first, err := s.s.Append(encoded...)
+	first, err := d.Append()
 	if err != nil {
 		if errors.Is(err, journal.ErrClosed) {
 			err = ErrClosed
@@ -92,6 +55,15 @@ func (s *Stream) number(rs []*record.Record, encoded [][]byte) error {
 		r.ID = record.ID{Run: run, Seq: first + uint64(i)}
 	}
 	return nil
+}
+
+func (s *Stream) complete(r *record.Record) {
+	if r.Source == "" {
+		r.Source = s.source
+	}
+	if r.Time.IsZero() {
+		r.Time = time.Now()
+	}
 }
 
 // Reserve makes sure that there is room for one record of the largest size, as the

@@ -130,7 +130,9 @@ func (srv *Server) publish(s *Service) (err error) {
 	if err != nil {
 		return err
 	}
-	srv.recorder, err = publisher.NewRecorder(stream, srv.o.Recorder)
+	o := srv.o.Recorder
+	o.Observe = srv.meters.left(s.name, o.Observe)
+	srv.recorder, err = publisher.NewRecorder(stream, o)
 	return err
 }
 

@@ -304,6 +304,8 @@ func TestServerAdmin(t *testing.T) {
 		`earshot_service_answers_total{status="200"} 1`,
 		`earshot_service_answers_total{status="404"} 1`,
 		`earshot_service_unrecorded_answers_total{status="431"} 1`,
+		`earshot_answer_seconds_count{class="2xx",route="/hello/:name",service="test"} 1`,
+		`earshot_answer_seconds_count{class="4xx",route="",service="test"} 1`,
 		`earshot_records_total 2`,
 		`earshot_journal_degraded 0`,
 	} {

@@ -38,6 +38,7 @@ func (s *Subscriber) Metrics() []metric.Metric {
 		metric.Total("earshot_store_commits_total", "Commits told to publishers.", &st.Commits),
 		metric.Total("earshot_store_plain_messages_total", "Messages of foreign PUB sockets.", &st.Plain),
 		metric.Gauge("earshot_publishers_heard", "Publishers heard within the last three seconds.", st.Sources.Load),
+		metric.Gauge("earshot_publishers_left", "Publishers whose live feed is left, since it is too fast: what they have is fetched.", st.Left.Load),
 		metric.Gauge("earshot_publishers_found", "Publishers that the labels of containers name.", s.sources.labelled),
 	}
 	all = append(all, []metric.Metric{

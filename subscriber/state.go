@@ -37,6 +37,7 @@ type watched struct {
 	lags   []Lag // most first
 	lag    Lag   // of all runs: the sum, and the longest
 	lost   uint64
+	bad    [2]uint64 // of those that the store has lost itself, records and gaps, what is counted
 	lostAt time.Time
 	says   map[*feed.Follower][]string // what publishers tell of themselves
 	why    string                      // the store can't be written
@@ -206,6 +207,10 @@ func (s *Subscriber) watch(now time.Time) {
 	}
 	s.troubles.Note("behind", words, now)
 
+	records, gaps := s.store.Lost()
+	st.Lost.Add(records - w.bad[0])
+	st.Gaps.Add(gaps - w.bad[1])
+	w.bad = [2]uint64{records, gaps}
 	if n := st.Lost.Load(); n > w.lost {
 		w.lost, w.lostAt = n, now
 	}

@@ -2,7 +2,9 @@ package subscriber
 
 import (
 	"bytes"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,6 +12,8 @@ import (
 
 	"github.com/earshot-mq/earshot/internal/feed"
 	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/publisher/record"
+	"github.com/earshot-mq/earshot/subscriber/store"
 )
 
 // TestTroubleOfAPublisher: what a publisher tells of itself is said until it tells that it is
@@ -106,5 +110,45 @@ func TestLostIsOver(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), "7 records are lost"); n != 2 || strings.Count(log.String(), "over: 7") != 1 {
 		t.Errorf("it is logged %d times:\n%s", n, log.String())
+	}
+}
+
+// TestStoreLosesASegment: what the store has lost itself is lost, once.
+func TestStoreLosesASegment(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	st, err := store.Open(dir, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Append(entry(1, 5)...); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, f := newSubscriber(t, dir, Options{})
+	now := time.Now()
+	s.hear(feed.Event{Kind: feed.EventWelcome, From: f, Offers: offer(1, 9)}, now)
+	s.hear(feed.Event{Kind: feed.EventData, From: f, Entries: entry(6, 9)}, now)
+	var closed []string
+	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(path) == ".jsonl" {
+			closed = append(closed, path)
+		}
+		return err
+	})
+	if err != nil || len(closed) != 1 {
+		t.Fatalf("closed segments %q, %v", closed, err)
+	}
+	if err := os.Remove(closed[0]); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if got := s.has(t, func(record.Run) bool { return true }); got != "gap 1-5 6-9" {
+			t.Errorf("the store has %s", got)
+		}
+		if state, _ := s.State(); !strings.HasPrefix(state, "degraded: 5 records are lost, in 1 gaps since the start: ") {
+			t.Errorf("State = %q", state)
+		}
 	}
 }

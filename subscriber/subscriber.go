@@ -69,6 +69,7 @@ type Stats struct {
 	Full                     atomic.Bool   // now: the store can't be written
 	Stranded                 atomic.Uint64 // now: records heard of that no source offers
 	Sources                  atomic.Int64  // now: publishers heard
+	Left                     atomic.Int64  // now: publishers whose live feed is left, since it is too fast
 	Syncs                    atomic.Uint64 // fsyncs that ended well
 	Reconnects               atomic.Uint64 // of silent publishers
 }
@@ -248,6 +249,7 @@ func (s *Subscriber) write(ctx context.Context, errs <-chan error) error {
 			s.Stats.Stranded.Store(s.tracker.tick(now))
 			s.Stats.Sources.Store(s.sources.heard(now))
 			s.noteLags(now)
+			s.tracker.feeds(now)
 		}
 		s.step(time.Now())
 	}

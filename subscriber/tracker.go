@@ -16,6 +16,7 @@ type peer interface {
 	Fetch(run record.Run, from uint64, credit int64)
 	Credit(run record.Run, credit int64)
 	Stop(run record.Run)
+	Live(on bool)
 }
 
 // cursors is what the tracker needs of the store.
@@ -32,6 +33,9 @@ const (
 	slowRepairs = 3                // repairs within slowWithin: too slow for the live feed
 	slowWithin  = 10 * time.Second //
 	slowFor     = 30 * time.Second // then FETCH carries the run for so long, with jitter
+	leaveAfter  = 10 * time.Second // a run that is fetched and behind for so long: the feed is only in its way
+	joinBelow   = 2 * time.Second  // until what is missing is younger
+	maxLeft     = 8                // runs of a peer whose feed is left: FETCH has to carry all
 )
 
 // tracker is the subscriber's half of the state machine of PROTOCOL.md 9. It turns
@@ -45,9 +49,10 @@ type tracker struct {
 	out     []journal.Entry // to be appended
 	bytes   int             // of out
 	repairs int
-	freed   bool // a repair has ended since schedule
-	crowded bool // runs wait for one to end
-	paused  bool // the store can't be written: fetch nothing
+	freed   bool          // a repair has ended since schedule
+	crowded bool          // runs wait for one to end
+	paused  bool          // the store can't be written: fetch nothing
+	left    map[peer]bool // whose feeds are left; FETCH carries what they have
 	stats   *Stats
 }
 
@@ -80,7 +85,7 @@ type source struct {
 }
 
 func newTracker(store cursors, fromNow bool, stats *Stats) *tracker {
-	return &tracker{store: store, fromNow: fromNow, runs: map[record.Run]*tracked{}, stats: stats}
+	return &tracker{store: store, fromNow: fromNow, runs: map[record.Run]*tracked{}, left: map[peer]bool{}, stats: stats}
 }
 
 // take gives the entries to be appended.
@@ -136,7 +141,7 @@ func (t *tracker) offers(p peer, offers []feed.Offer, live bool, now time.Time) 
 			r.done = false
 		}
 		switch {
-		case r.from == p && live && o.Last < r.next && now.After(r.stay):
+		case r.from == p && live && o.Last < r.next && now.After(r.stay) && !t.left[p]:
 			t.stop(r) // nothing was sent that is not here: the live feed has it
 		case !r.done && r.from == nil:
 			t.settle(r, now)
@@ -359,6 +364,7 @@ func (t *tracker) reset(p peer) {
 // forget takes in that a peer is not followed any more.
 func (t *tracker) forget(p peer, now time.Time) {
 	t.reset(p)
+	delete(t.left, p)
 	for _, r := range t.runs {
 		delete(r.sources, p)
 	}
@@ -393,6 +399,51 @@ func (t *tracker) tick(now time.Time) (stranded uint64) {
 	}
 	t.schedule(now)
 	return stranded
+}
+
+// feeds leaves the feeds of the peers that are too slow to follow, or that have been fetched
+// from for long: what they send is dropped here anyway, on both ends' cost. Call it each
+// second, after lags.
+func (t *tracker) feeds(now time.Time) {
+	type state struct {
+		runs       int
+		slow, late bool
+	}
+	peers := map[peer]*state{}
+	for _, r := range t.runs {
+		for p, s := range r.sources {
+			if r.done || !s.away.IsZero() {
+				continue
+			}
+			st := peers[p]
+			if st == nil {
+				st = &state{}
+				peers[p] = st
+			}
+			st.runs++
+			if r.from == p {
+				behind := time.Duration(0)
+				if r.behindTo > 0 {
+					behind = now.Sub(r.behind)
+				}
+				st.slow = st.slow || now.Before(r.stay) || behind >= leaveAfter
+				st.late = st.late || now.Before(r.stay) || behind >= joinBelow
+			}
+		}
+	}
+	for p := range t.left {
+		if st := peers[p]; st == nil || !st.late || st.runs > maxLeft {
+			delete(t.left, p)
+			p.Live(true)
+		}
+	}
+	for p, st := range peers {
+		if st.slow && st.runs <= maxLeft && !t.left[p] {
+			t.left[p] = true
+			p.Live(false)
+		}
+	}
+	t.stats.Left.Store(int64(len(t.left)))
 }
 
 // lags is what is missing of the runs that lack something, most first and at most mostLags

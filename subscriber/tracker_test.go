@@ -22,6 +22,7 @@ type shop struct {
 func (s *shop) Fetch(_ record.Run, from uint64, _ int64) { s.say("fetch %d", from) }
 func (s *shop) Credit(_ record.Run, n int64)             { s.credit += n }
 func (s *shop) Stop(record.Run)                          { s.say("stop") }
+func (s *shop) Live(on bool)                             { s.say("live %v", on) }
 func (s *shop) say(f string, a ...any)                   { s.said = append(s.said, fmt.Sprintf(f, a...)) }
 
 // heard returns what was said since the last call.
@@ -515,4 +516,78 @@ func TestTrackerLags(t *testing.T) {
 	lag(9*time.Second, "8 of 1 runs for 2s")
 	b.data(p, 13, 20)
 	lag(10*time.Second, "0 of 0 runs for 0s")
+}
+
+// second lets one pass, as the writer does.
+func (b *bench) second() {
+	b.now = b.now.Add(time.Second)
+	b.tick(b.now)
+	b.lags(b.now)
+	b.feeds(b.now)
+}
+
+// TestTrackerLeavesAFeedThatIsTooFast: who is fetching for long what the feed sends faster
+// does not listen to it meanwhile, and all that its publisher has comes by FETCH.
+func TestTrackerLeavesAFeedThatIsTooFast(t *testing.T) {
+	b, p := newBench(t), &shop{}
+	b.welcome(p, offer(1, 1000))
+	b.want("first contact", p.heard(), "[fetch 1]")
+	n := uint64(1)
+	for range 10 { // too slow to have in ten seconds what was missing at first
+		b.data(p, n, n+9)
+		n += 10
+		b.second()
+		b.want("behind", p.heard(), "[]")
+	}
+	b.data(p, n, n+9)
+	b.second()
+	b.want("behind for ten seconds", p.heard(), "[live false]")
+	if b.stats.Left.Load() != 1 {
+		t.Error("not counted")
+	}
+	b.data(p, n+10, 1000)
+	b.head(p, 1, 1000)
+	b.want("all is there, and only FETCH tells of more", p.heard(), "[]")
+	b.data(p, 1001, 1100)
+	b.second()
+	b.want("caught up", p.heard(), "[live true]")
+	b.live(p, 1101, 1101)
+	b.want("live again", p.heard(), "[stop]")
+	if b.stats.Left.Load() != 0 {
+		t.Error("still counted")
+	}
+	said := ""
+	for last := uint64(1102); last < 1108; last += 2 { // the feed drops each second record
+		b.live(p, last+1, last+1)
+		b.data(p, last, last+1)
+		b.live(p, last+1, last+1)
+		b.second()
+		said += p.heard()
+	}
+	b.want("three repairs", said, "[fetch 1102 stop][fetch 1104 stop][fetch 1106 live false]")
+	b.forget(p, b.now)
+	b.second()
+	if said := p.heard(); said != "[]" || b.stats.Left.Load() != 0 {
+		t.Errorf("a peer that is not followed any more: %s", said)
+	}
+}
+
+// TestTrackerDoesNotLeaveWhatFetchCannotCarry: one slow run of many leaves the others live.
+func TestTrackerDoesNotLeaveWhatFetchCannotCarry(t *testing.T) {
+	b, p := newBench(t), &shop{}
+	var offers []feed.Offer
+	for i := range maxLeft + 1 {
+		run := testRun
+		run.Stream = fmt.Sprintf("stream%d", i)
+		offers = append(offers, feed.Offer{Run: run, Service: "downcase", Oldest: 1, Last: 100})
+	}
+	b.welcome(p, offers)
+	for range 30 {
+		b.second()
+	}
+	for _, said := range p.said {
+		if said == "live false" {
+			t.Fatal("the feed was left")
+		}
+	}
 }

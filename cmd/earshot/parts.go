@@ -36,7 +36,8 @@ type program struct {
 	close []func() error  // after the last stage, last to first
 
 	unrecorded func(status string) // counts an answer that net/http gave by itself
-	containers *docker.Follower    // of containers; nil without an agent, or until it is needed
+	answered   func(service, route string, status int, took time.Duration)
+	containers *docker.Follower // of containers; nil without an agent, or until it is needed
 }
 
 func newProgram(s *settings) (*program, error) {
@@ -49,6 +50,9 @@ func newProgram(s *settings) (*program, error) {
 	}
 	p.unrecorded, err = p.admin.Counts("earshot_unrecorded_answers_total",
 		"Answers that net/http gave before any handler, by status; they have no record.", "status")
+	if err == nil {
+		p.answered, err = p.admin.Answers()
+	}
 	if err != nil {
 		return nil, errors.Join(err, p.end())
 	}
@@ -191,6 +195,11 @@ func (p *program) recorder(pub *publisher.Publisher, service string, trusted []n
 		return nil, usage(err)
 	}
 	o.Trusted, o.Conceal, o.Skip = trusted, conceal, skip
+	o.Observe = func(o publisher.Observation) {
+		if !o.Stream {
+			p.answered(service, o.Route, o.Status, o.Took)
+		}
+	}
 	o.Logger = p.log.With("part", "recorder", "service", service)
 	rec, err := publisher.NewRecorder(stream, o)
 	return rec, usage(err)

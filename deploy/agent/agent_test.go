@@ -41,7 +41,7 @@ func newLab(t *testing.T) *lab {
 	t.Helper()
 	e, err := deploy.Open(t.Context())
 	if errors.Is(err, deploy.ErrNoEngine) {
-		t.Skipf("SKIPPED: no Docker Engine: %v", err)
+		testenv.Skip(t, fmt.Sprintf("no Docker Engine: %v", err))
 	}
 	if err != nil {
 		t.Fatal(err)

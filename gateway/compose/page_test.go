@@ -43,7 +43,7 @@ func TestNoGoroutineOutlives(t *testing.T) {
 	do := door(t, map[string]http.HandlerFunc{
 		"slow": hangs, "none": func(w http.ResponseWriter, r *http.Request) {
 			for asked.Load() == 0 && r.Context().Err() == nil {
-				time.Sleep(time.Millisecond)
+				time.Sleep(time.Millisecond) // until the slow one has been asked
 			}
 			w.WriteHeader(404)
 		},

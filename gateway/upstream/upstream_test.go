@@ -302,7 +302,7 @@ func TestCancel(t *testing.T) {
 	r := request(t, "GET", "").WithContext(ctx)
 	go func() {
 		for end := time.Now().Add(5 * time.Second); got.Load() == 0 && time.Now().Before(end); {
-			time.Sleep(time.Millisecond)
+			time.Sleep(time.Millisecond) // until the upstream has the request
 		}
 		cancel()
 	}()

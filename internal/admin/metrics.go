@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -42,6 +43,24 @@ func (s *Server) Counts(name, help, label string) (add func(value string), err e
 		return nil, err
 	}
 	return func(value string) { c.WithLabelValues(value).Inc() }, nil
+}
+
+// Answers shows how long answers take, as a histogram. observe notes one of a service; it has to
+// be called with few routes only, since each is kept for ever. It may be called from many
+// goroutines.
+func (s *Server) Answers() (observe func(service, route string, status int, took time.Duration), err error) {
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "earshot_answer_seconds", Help: "How long answers took until all of them had left, by the service that gave or passed them on, by route and by class of status; without streams.",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+	}, []string{"service", "route", "class"})
+	if err := s.register("earshot_answer_seconds", h); err != nil {
+		return nil, err
+	}
+	classes := [...]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
+	return func(service, route string, status int, took time.Duration) {
+		class := classes[min(max(status/100, 0), len(classes)-1)]
+		h.WithLabelValues(service, route, class).Observe(took.Seconds())
+	}, nil
 }
 
 func (s *Server) register(name string, c prometheus.Collector) error {

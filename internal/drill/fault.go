@@ -61,6 +61,7 @@ func Faults() []Fault {
 		{"stop-service", "SIGSTOP to a service for a while", nil, stopService},
 		{"missed-restart", "a publisher is restarted while a subscriber is stopped", nil, missedRestart},
 		{"late-subscriber", "a new subscriber comes and wants everything", nil, lateSubscriber},
+		{"data-put-back", "a subscriber is killed, and its data replaced by a copy of before", nil, dataPutBack},
 		{"net-reset", "all connections of a subscriber are reset, new ones too for a while", wire, func(w *World, d Dice) error {
 			return w.broken(d, time.Second, func(n *Net) { n.Cut(true) })
 		}},
@@ -237,6 +238,65 @@ func lateSubscriber(w *World, d Dice) (err error) {
 	return os.RemoveAll(data)
 }
 
+// dataPutBack has all that a subscriber wrote since a copy was begun be gone. The publishers
+// keep that, for it is not an hour old.
+func dataPutBack(w *World, d Dice) error {
+	s := w.Subscribers[0] // the other's disk has no room for two
+	backup := s.Data + "-copy"
+	copying := make(chan error, 1)
+	go func() { copying <- copyData(backup, s.Data, func() { w.wait(300*time.Millisecond, d.Wait) }) }()
+	w.Burst(8, 300*time.Millisecond)
+	if err := <-copying; err != nil {
+		return fmt.Errorf("drill: %w", err)
+	}
+	w.wait(500*time.Millisecond, d.Hold)
+	s.Kill()
+	if err := errors.Join(os.RemoveAll(s.Data), os.Rename(backup, s.Data)); err != nil {
+		return fmt.Errorf("drill: %w", err)
+	}
+	s.log = NewLog(filepath.Join(s.Data, "logs"))
+	return start(s.Proc)
+}
+
+// copyData copies a subscriber's data as docs/operating.md says: first the logs, then the
+// store, and once more if a file had another name before it was copied. A closed segment is
+// linked, since it never changes again.
+func copyData(to, from string, between func()) (err error) {
+	for range 10 {
+		if err = os.RemoveAll(to); err != nil {
+			return err
+		}
+		if err = copyTree(filepath.Join(to, "logs"), filepath.Join(from, "logs")); err == nil {
+			between()
+			err = copyTree(filepath.Join(to, "store"), filepath.Join(from, "store"))
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return err
+}
+
+func copyTree(to, from string) error {
+	return filepath.WalkDir(from, func(path string, e os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, strings.TrimPrefix(path, from))
+		switch {
+		case e.IsDir():
+			return os.MkdirAll(target, 0o700)
+		case filepath.Ext(path) == ".jsonl":
+			return os.Link(path, target)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(target, b, 0o600)
+	})
+}
+
 // forget ends what a publisher keeps for a store. A commit that the store said as its last
 // word may come a little later than its end, and of a publisher that had nothing for it
 // there is none.
@@ -369,6 +429,9 @@ func diskFullKill(w *World, d Dice) error {
 	w.wait(2*time.Second, d.Hold)
 	if err := w.disks[1].Free(); err != nil {
 		return fmt.Errorf("drill: %w", err)
+	}
+	if err := s.Ready(startLimit); err != nil { // it may not listen yet
+		return err
 	}
 	return s.mended("earshot_store_full")
 }

@@ -445,3 +445,26 @@ func TestAStalledPeer(t *testing.T) {
 		t.Error("nobody stalled: this test shows nothing")
 	}
 }
+
+// TestFeedIsLeftAndJoined: whoever has left a feed hears HEAD alone, as often as ever.
+func TestFeedIsLeftAndJoined(t *testing.T) {
+	t.Parallel()
+	for _, services := range [][]string{nil, {"downcase"}} {
+		c, src := newContext(t), &shelf{}
+		s, _ := serve(t, c, src, ServerOptions{Instance: "a"})
+		_, at, _ := s.Endpoints()
+		f, e := follow(t, c, FollowerOptions{Endpoint: at, Services: services})
+		lives := func() bool {
+			heads, before := e.count(EventHead), e.records(EventLive)
+			s.Hand([]journal.Entry{src.put(1)})
+			testenv.Wait(t, "HEAD behind a record", testenv.Patience, func() bool { return e.count(EventHead) >= heads+2 })
+			return e.records(EventLive) > before
+		}
+		testenv.Wait(t, "the feed", testenv.Patience, lives)
+		f.Live(false)
+		f.Live(false)
+		testenv.Wait(t, "no feed", testenv.Patience, func() bool { return !lives() })
+		f.Live(true)
+		testenv.Wait(t, "the feed again", testenv.Patience, lives)
+	}
+}

@@ -95,6 +95,7 @@ type Follower struct {
 	fetching map[record.Run]bool
 	owes     time.Time     // since when replay owes a word
 	owing    time.Duration // how long it may
+	left     bool          // the feed: only HEAD is heard
 	heard    time.Time
 	again    time.Time // of the next reconnect, while silent
 	silent   bool
@@ -123,6 +124,8 @@ const (
 	helloWait = 2 * time.Second
 	followTic = 500 * time.Millisecond
 	lastWords = 300 * time.Millisecond // for the last commit to leave
+
+	unacknowledged = 10 * time.Second // a COMMIT has no answer
 )
 
 // NewFollower makes a Follower; Run connects it.
@@ -146,7 +149,7 @@ func NewFollower(ctx *zmq.Context, o FollowerOptions) (*Follower, error) {
 func (f *Follower) Endpoint() string { return f.o.Endpoint }
 
 // Fetch asks for run from number from on, with a first credit. Safe for concurrent
-// use, as are Credit, Stop and Commit; they never wait. What can't be said is void:
+// use, as are Credit, Stop, Live and Commit; they never wait. What can't be said is void:
 // EventReset tells.
 func (f *Follower) Fetch(run record.Run, from uint64, credit int64) {
 	a := of(run)
@@ -164,6 +167,16 @@ func (f *Follower) Credit(run record.Run, credit int64) {
 // Stop ends the FETCH of a run.
 func (f *Follower) Stop(run record.Run) {
 	f.cmds.Put(command{verbStop, run, encode(of(run))}, 0, true)
+}
+
+// Live leaves the feed but for HEAD, and joins it again. Who is too slow for it need not
+// receive what FETCH brings anyway.
+func (f *Follower) Live(on bool) {
+	verb := verbLeave
+	if on {
+		verb = verbJoin
+	}
+	f.cmds.Put(command{verb: verb}, 0, true)
 }
 
 // Commit tells up to which numbers, exclusively, the store has the runs for good.
@@ -212,19 +225,42 @@ func (f *Follower) Run(ctx context.Context) (err error) {
 }
 
 func (f *Follower) subscribe() error {
-	topics := []string{""}
-	if len(f.o.Services) > 0 {
-		topics = []string{HeadTopic}
-		for _, s := range f.o.Services {
-			topics = append(topics, Topic(s))
-		}
-	}
-	for _, t := range topics {
+	for _, t := range append(f.topics(), HeadTopic) {
 		if err := f.sub.Subscribe(t); err != nil {
 			return err
 		}
 	}
 	return errors.Join(f.sub.Watch(), f.sub.Connect(f.o.Endpoint))
+}
+
+// topics is what is subscribed to beside HEAD.
+func (f *Follower) topics() (topics []string) {
+	for _, s := range f.o.Services {
+		topics = append(topics, Topic(s))
+	}
+	if len(topics) == 0 {
+		return []string{""}
+	}
+	return topics
+}
+
+// live leaves the feed or joins it.
+func (f *Follower) live(on bool) {
+	if on == !f.left {
+		return
+	}
+	f.left = !on
+	for _, t := range f.topics() {
+		var err error
+		if on {
+			err = f.sub.Subscribe(t)
+		} else {
+			err = f.sub.Unsubscribe(t)
+		}
+		if err != nil {
+			f.o.Logger.Error("topic not changed", "endpoint", f.o.Endpoint, "topic", t, "error", err)
+		}
+	}
 }
 
 // drainFeed takes all that the feed has, so that its publisher never has to drop for
@@ -421,6 +457,10 @@ func (f *Follower) welcome(b []byte) error {
 func (f *Follower) say() {
 	greeted := f.greet()
 	for _, c := range f.cmds.Take(nil) {
+		if c.verb == verbJoin || c.verb == verbLeave {
+			f.live(c.verb == verbJoin)
+			continue
+		}
 		if !greeted || f.hello != helloDone && c.verb != verbCommit {
 			continue
 		}
@@ -463,7 +503,7 @@ func (f *Follower) greet() bool {
 }
 
 func (f *Follower) openDealer() (err error) {
-	if f.dealer, err = f.ctx.Dealer(zmq.Options{RecvHWM: -1, MaxMessage: journal.MaxMessage, Linger: lastWords}); err != nil {
+	if f.dealer, err = f.ctx.Dealer(zmq.Options{RecvHWM: -1, MaxMessage: journal.MaxMessage, Linger: lastWords, Unacknowledged: unacknowledged}); err != nil {
 		return err
 	}
 	return errors.Join(f.dealer.Watch(), f.dealer.Connect(f.replayAt))
@@ -495,7 +535,7 @@ func (f *Follower) watchFeed(now time.Time) error {
 		f.silent = true
 		f.o.Logger.Warn("publisher silent", "endpoint", f.o.Endpoint)
 		f.o.Sink(Event{Kind: EventSilent, From: f})
-		f.hello, f.instance = helloNone, ""
+		f.hello, f.instance, f.replayAt = helloNone, "", "" // HEAD will tell
 		clear(f.fetching)
 	}
 	f.again = now.Add(reconnect)

@@ -1,7 +1,11 @@
 package feed
 
 import (
+	"io"
+	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,4 +103,48 @@ func TestIdleReplayIsGreeted(t *testing.T) {
 			t.Errorf("after %v: %v, %d resets, hello %d", after, err, e.count(EventReset), f.hello)
 		}
 	}
+}
+
+// TestSilentPublisherHasNoReplay: nobody connects to the replay of a publisher that is silent:
+// it may be one of many that are gone for good. HEAD tells where it is then.
+func TestSilentPublisherHasNoReplay(t *testing.T) {
+	c := newContext(t)
+	s, _ := serve(t, c, &shelf{}, ServerOptions{Instance: "a"})
+	_, at, _ := s.Endpoints()
+	feedWall, feedAt := wall(t, at)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var accepted, open atomic.Int64
+	var all sync.WaitGroup
+	t.Cleanup(all.Wait)
+	t.Cleanup(func() { _ = l.Close() })
+	all.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted.Add(1)
+			open.Add(1)
+			all.Go(func() {
+				_, _ = io.Copy(io.Discard, conn)
+				open.Add(-1)
+				_ = conn.Close()
+			})
+		}
+	})
+	f, e := follow(t, c, FollowerOptions{Endpoint: feedAt, Advertised: "tcp://" + l.Addr().String()})
+	testenv.Wait(t, "a connection to replay", testenv.Patience, func() bool { return open.Load() == 1 })
+	feedWall.Swallow(true)
+	testenv.Wait(t, "silence", testenv.Patience, func() bool { return e.count(EventSilent) == 1 })
+	testenv.Wait(t, "no connection to replay", testenv.Patience, func() bool { return open.Load() == 0 })
+	n, reconnects := accepted.Load(), f.Stats.Reconnects.Load()
+	testenv.Wait(t, "a further look for the feed", testenv.Patience, func() bool { return f.Stats.Reconnects.Load() > reconnects })
+	if now := accepted.Load(); now != n {
+		t.Errorf("%d connections to the replay of a publisher that is silent", now-n)
+	}
+	feedWall.Heal()
+	testenv.Wait(t, "a connection to replay, again", testenv.Patience, func() bool { return open.Load() == 1 })
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/room"
 	"github.com/earshot-mq/earshot/internal/zmq"
 )
 
@@ -37,13 +38,14 @@ type patient struct {
 	pause  time.Duration // how long it will be lossy next
 }
 
-func (p *patient) send(ctx context.Context, topic, body []byte) error {
+// send sends a message whose body is in r, if that is not nil.
+func (p *patient) send(ctx context.Context, topic, body []byte, r *room.Room) error {
 	if p.lossy && !time.Now().Before(p.until) {
 		if err := p.set(false); err != nil {
 			return err
 		}
 	}
-	err := p.sock.Send(topic, body)
+	err := p.sock.SendRoom(topic, body, r)
 	if !errors.Is(err, zmq.ErrAgain) {
 		return err
 	}
@@ -67,7 +69,7 @@ func (p *patient) send(ctx context.Context, topic, body []byte) error {
 				return err
 			}
 		}
-		err = p.sock.Send(topic, body)
+		err = p.sock.SendRoom(topic, body, r)
 	}
 	if err == nil && !p.lossy {
 		p.pause = leastLossy

@@ -57,7 +57,7 @@ func TestWaitsAsLongAsThePeer(t *testing.T) {
 	stop := background(t, func(ctx context.Context) error { return drain(ctx, sub) })
 	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
 	defer cancel()
-	if err := p.send(ctx, topic, body); err != nil || ctx.Err() != nil || stalls.Load() > 0 {
+	if err := p.send(ctx, topic, body, nil); err != nil || ctx.Err() != nil || stalls.Load() > 0 {
 		t.Errorf("the peer takes all, and it is waited for: %v, %v, %d stalls", err, ctx.Err(), stalls.Load())
 	}
 	stop()

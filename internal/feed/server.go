@@ -14,6 +14,7 @@ import (
 
 	"github.com/earshot-mq/earshot/internal/journal"
 	"github.com/earshot-mq/earshot/internal/queue"
+	"github.com/earshot-mq/earshot/internal/room"
 	"github.com/earshot-mq/earshot/internal/zmq"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
@@ -76,6 +77,7 @@ const (
 	textHWM   = 100_000
 	textQueue = 64 << 20
 	liveQueue = 16 << 20
+	peerGone  = 2 * time.Minute // what was queued for it is freed then; if it is only stopped, it connects anew
 	headEvery = time.Second
 	headAfter = 100 * time.Millisecond // of a new subscription; at most ten HEADs a second
 )
@@ -108,8 +110,8 @@ func NewServer(ctx *zmq.Context, source Source, o ServerOptions) (s *Server, err
 		}
 	}
 	bind(&s.text, o.Text, ctx.XPub, zmq.Options{SendHWM: textHWM, MaxMessage: 4 << 10})
-	bind(&s.record, o.Record, ctx.XPub, zmq.Options{SendHWM: hwm, MaxMessage: 4 << 10})
-	bind(&s.replay, o.Replay, ctx.Router, zmq.Options{MaxMessage: journal.MaxMessage})
+	bind(&s.record, o.Record, ctx.XPub, zmq.Options{SendHWM: hwm, MaxMessage: 4 << 10, Unacknowledged: peerGone})
+	bind(&s.replay, o.Replay, ctx.Router, zmq.Options{MaxMessage: journal.MaxMessage, Unacknowledged: peerGone})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -357,7 +359,6 @@ type outgoing struct {
 	service string
 	entries []journal.Entry
 	bytes   int
-	buf     []byte
 }
 
 func (s *Server) sendBatches(ctx context.Context, items []journal.Entry, sent map[record.Run]uint64, out *outgoing) error {
@@ -379,15 +380,16 @@ func (s *Server) sendMessage(ctx context.Context, out *outgoing) error {
 	if len(out.entries) == 0 {
 		return nil
 	}
-	body := out.entries[0].Raw
+	body, r := out.entries[0].Raw, out.entries[0].Room
 	if len(out.entries) > 1 {
-		body = out.buf[:0]
+		r = room.Get(out.bytes)
+		defer r.Free()
 		for i := range out.entries {
-			body = append(body, out.entries[i].Raw...)
+			r.B = append(r.B, out.entries[i].Raw...)
 		}
-		out.buf = body
+		body = r.B
 	}
-	err := s.patient.send(ctx, []byte(Topic(out.service)), body)
+	err := s.patient.send(ctx, []byte(Topic(out.service)), body, r)
 	for i := range out.entries {
 		s.Stats.Batches.Add(1)
 		s.Stats.Records.Add(out.entries[i].Count())
@@ -402,7 +404,7 @@ func (s *Server) sendMessage(ctx context.Context, out *outgoing) error {
 
 func (s *Server) sendHead(ctx context.Context, sent map[record.Run]uint64) error {
 	s.Stats.Heads.Add(1)
-	return s.patient.send(ctx, []byte(HeadTopic), s.head(sent).line())
+	return s.patient.send(ctx, []byte(HeadTopic), s.head(sent).line(), nil)
 }
 
 // head tells of the live runs; sent has what was handed to the feed's socket, or dropped

@@ -39,6 +39,8 @@ const (
 	verbTrim    = "TRIM"
 	verbHead    = "HEAD"
 	verbRefuse  = "REFUSE" // the reason is for people; HELLO again later
+	verbJoin    = "JOIN"   // the Follower's own: the feed, not on the wire
+	verbLeave   = "LEAVE"
 )
 
 // States of a publisher, in HEAD.

@@ -11,15 +11,17 @@ import (
 // machine is, or has been asked to leave out.
 var excused = []string{
 	"no Docker Engine",
-	"docker-compose 1.29 not found", "docker compose (v2) not found", // whichever is there is tested
+	"docker-compose 1.29 not found", // only where its name is that of v2
 	"only Linux tells",
 	"the container tests: they take a while", "starts a dozen processes", // -short
 }
 
-// A test that skips itself says SKIPPED, so that nothing is left out in silence: by
-// testenv.Missing, which fails where everything is required, unless it is excused.
+// A test that skips itself tells it, so that nothing is left out in silence: by
+// testenv.Missing, which fails where everything is required, or, if it is excused, by
+// testenv.Skip.
 func TestSkipsAreSaid(t *testing.T) {
-	skip := regexp.MustCompile(`\b[tb]\.Skip(f|Now)?\(`)
+	skip := regexp.MustCompile(`\b(testenv|[tb])\.Skip(f|Now)?\(`)
+	excuse := regexp.MustCompile(`\btestenv\.Skip\(\w+, (?:fmt\.Sprintf\()?"([^"]*)`)
 	seen := map[string]bool{}
 	sources(t, func(name string, text []byte) {
 		// Missing itself, this test, and an entry of the journal that skips records.
@@ -30,9 +32,11 @@ func TestSkipsAreSaid(t *testing.T) {
 			if !skip.MatchString(line) {
 				continue
 			}
-			_, why, said := strings.Cut(line, `"SKIPPED: `)
-			i := slices.IndexFunc(excused, func(e string) bool { return strings.HasPrefix(why, e) })
-			if !said || i < 0 {
+			i := -1
+			if why := excuse.FindStringSubmatch(line); why != nil {
+				i = slices.IndexFunc(excused, func(e string) bool { return strings.HasPrefix(why[1], e) })
+			}
+			if i < 0 {
 				t.Errorf("%s:%d: %s\nuse testenv.Missing", name, n+1, strings.TrimSpace(line))
 				continue
 			}

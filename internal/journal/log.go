@@ -62,6 +62,9 @@ type Log struct {
 	ahead   *os.File     // the next segment, allocated beforehand
 	aheadAs string
 	changed chan struct{} // closed at the next append
+
+	lost                  map[record.Run][][2]uint64 // what bad bytes have taken, as far as it was read
+	lostRecords, lostGaps uint64
 }
 
 type rolledSeg struct {
@@ -83,7 +86,7 @@ func Open(dir string, o Options) (*Log, error) {
 			return nil, fmt.Errorf("journal: %w", err)
 		}
 	}
-	l := &Log{dir: dir, o: o, fsync: durable.Data, runs: map[record.Run]*Cursor{}, n: 1, changed: make(chan struct{})}
+	l := &Log{dir: dir, o: o, fsync: durable.Data, runs: map[record.Run]*Cursor{}, n: 1, changed: make(chan struct{}), lost: map[record.Run][][2]uint64{}}
 	if err := l.recover(); err != nil {
 		return nil, err
 	}
@@ -133,6 +136,13 @@ func (l *Log) recover() error {
 			s.Size = 0 // a rescued tail that was not finished
 			l.doubt(s.Began)
 		}
+		if l.o.Arrivals && s.Size == 0 && s.bad { // its beginning is: those around it tell what it had
+			if s.Began, s.Ends = l.n, l.n; len(l.segs) > 0 {
+				l.segs = append(l.segs, s)
+			}
+			torn = false
+			continue
+		}
 		if torn = !s.closed; torn || s.Size == 0 {
 			left = append(left, s)
 		}
@@ -142,7 +152,9 @@ func (l *Log) recover() error {
 		over = append(over, l.superseded(s)...)
 		l.segs = append(l.segs, s)
 		l.n = max(l.n, s.Ends)
+		l.had(s)
 	}
+	l.infer()
 	if l.o.ReadOnly {
 		return nil
 	}
@@ -215,6 +227,7 @@ func (l *Log) disown(f file) error {
 	if l.o.ReadOnly {
 		return nil
 	}
+	_ = os.Remove(filepath.Join(l.dir, f.name+extIndex)) // or its file would seem to be lost
 	if err := os.Remove(filepath.Join(l.dir, f.name+f.ext)); err != nil {
 		return fmt.Errorf("journal: remove segment: %w", err)
 	}
@@ -226,7 +239,8 @@ func (l *Log) disown(f file) error {
 // What can't be synced is left to Sync, which copies it. An empty segment is removed.
 func (l *Log) inherit(s *segment) error {
 	if s.Size == 0 {
-		if err := os.Remove(s.path(l.dir)); err != nil {
+		_ = os.Remove(filepath.Join(l.dir, s.Name+extIndex)) // or its file would seem to be lost
+		if err := os.Remove(s.path(l.dir)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("journal: remove empty segment: %w", err)
 		}
 		return nil
@@ -335,17 +349,22 @@ func (l *Log) cursor(run record.Run, began uint64) *Cursor {
 }
 
 // Epoch is the epoch of this opening. It is made at the first call, so that a process
-// that appends nothing makes none. Where the clock is behind the highest one seen, it is as
-// random as elsewhere: two copies of a volume must not count on to the same number. It does
-// not wait for a write that hangs.
+// that appends nothing makes none. Two copies of a volume must not count on to the same
+// number, so a part of it is random: 20 bits beside the clock's millisecond, and 40, a quarter
+// of an hour, where the clock is behind the highest one seen and tells nothing. It does not
+// wait for a write that hangs.
 func (l *Log) Epoch() record.Epoch {
 	l.epochMu.Lock()
 	defer l.epochMu.Unlock()
 	if l.epoch == 0 {
-		var b [4]byte
+		var b [8]byte
 		_, _ = rand.Read(b[:]) // never fails, by its documentation
-		ms := max(record.Epoch(max(time.Now().UnixMilli(), 0)), l.highest>>20+1)
-		l.epoch = ms<<20 | record.Epoch(binary.LittleEndian.Uint32(b[:])>>12)
+		chance := record.Epoch(binary.LittleEndian.Uint64(b[:]))
+		if ms := record.Epoch(max(time.Now().UnixMilli(), 0)); ms > l.highest>>20 {
+			l.epoch = ms<<20 | chance>>44
+		} else {
+			l.epoch = (l.highest>>20+1)<<20 + chance>>24
+		}
 	}
 	return l.epoch
 }

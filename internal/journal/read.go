@@ -36,7 +36,9 @@ func (l *Log) Read(dst []byte, run record.Run, from uint64, limit int) (data []b
 	for _, at := range segments {
 		dst, next, err = l.readSegment(dst, at, run, next, limit)
 		if h := (*Hole)(nil); errors.As(err, &h) {
-			bad, err = cmp.Or(bad, h), nil
+			if bad, err = cmp.Or(bad, h), nil; next > from || h.To < math.MaxUint64 {
+				break // what follows does not continue
+			}
 		}
 		if err != nil || len(dst) >= limit {
 			return dst, next, err
@@ -84,18 +86,25 @@ func (l *Log) covering(run record.Run, from uint64) (at []place, end uint64) {
 
 // readSegment takes the entries of run that continue next from one segment. It ends
 // without an error at the first that does not continue. A *Hole says that there are bad
-// bytes, and which numbers can't be read for that.
+// bytes, or no file, and which numbers can't be read for that.
 func (l *Log) readSegment(dst []byte, at place, run record.Run, next uint64, limit int) ([]byte, uint64, error) {
 	f, err := l.openSegment(at)
-	if err != nil || f == nil {
+	if err != nil {
 		return dst, next, err
 	}
+	if f == nil {
+		return dst, next, l.removed(at.s, run, next)
+	}
 	defer f.Close()
+	bad := false
 	take := func(e *Entry, _ int64) error {
 		if e.Run != run || e.Kind != KindBatch && e.Kind != KindGap || e.Last < next {
 			return nil
 		}
 		if e.First > next {
+			if bad {
+				return &Hole{Run: run, From: next, To: e.First - 1, Corrupt: true}
+			}
 			return io.EOF
 		}
 		if len(dst) > 0 && len(dst)+len(e.Raw) > limit {
@@ -109,24 +118,28 @@ func (l *Log) readSegment(dst []byte, at place, run record.Run, next uint64, lim
 		return nil
 	}
 	for x := range l.extentsAt(&at, run, next) {
-		if errors.Is(err, ErrCorrupt) && x.first > next { // otherwise the bad bytes are others'
-			return dst, next, &Hole{Run: run, From: next, To: x.first - 1, Corrupt: true}
-		}
-		err = scan(f, x.off, min(x.end, at.size), take)
-		if errors.Is(err, ErrShort) { // what is read ends with a whole entry; a header is wrong about its size
-			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
-		}
-		if err != nil && !errors.Is(err, ErrCorrupt) {
+		if err = scanOn(f, x.off, min(x.end, at.size), take, func(int64, int64) { bad = true }); err != nil {
 			break
 		}
 	}
-	if errors.Is(err, ErrCorrupt) {
+	if err == nil && bad {
 		err = &Hole{Run: run, From: next, To: math.MaxUint64, Corrupt: true}
 	}
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	return dst, next, err
+}
+
+// removed is the hole that a closed segment leaves whose file is gone, if the log did not
+// drop it.
+func (l *Log) removed(s *segment, run record.Run, next uint64) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if !s.closed || !slices.Contains(l.segs, s) {
+		return nil
+	}
+	return &Hole{Run: run, From: next, To: math.MaxUint64, Corrupt: true}
 }
 
 // extentsAt iterates over the pieces of a segment to be read for number next of run and those
@@ -170,28 +183,20 @@ func (l *Log) hole(run record.Run, from, end uint64, bad *Hole) error {
 	if from >= end {
 		return nil
 	}
-	l.mu.RLock()
-	defer l.mu.RUnlock()
 	to := end - 1
-	if bad != nil {
-		to = min(to, bad.To)
-	}
+	l.mu.RLock()
 	for _, s := range l.segs {
-		sp := s.spans[run]
-		if sp == nil || sp.Last <= from {
-			continue
-		}
-		first := sp.First
-		for _, m := range sp.Marks { // beyond bad bytes, the next mark is what can be read
-			if first = uint64(m[0]); first > from {
-				break
-			}
-		}
-		if first > from {
-			to = min(to, first-1)
+		if sp := s.spans[run]; sp != nil && sp.First > from {
+			to = min(to, sp.First-1)
 		}
 	}
-	return &Hole{Run: run, From: from, To: to, Corrupt: bad != nil}
+	l.mu.RUnlock()
+	if bad == nil {
+		return &Hole{Run: run, From: from, To: to}
+	}
+	to = min(to, bad.To)
+	l.lose(run, from, to)
+	return &Hole{Run: run, From: from, To: to, Corrupt: true}
 }
 
 // Runs lists where the log stands in every run that it has or had, in the order of
@@ -207,7 +212,7 @@ func (l *Log) cursorsLocked() []Cursor {
 	for _, c := range l.runs {
 		all = append(all, *c)
 	}
-	slices.SortFunc(all, func(a, b Cursor) int { return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Epoch, b.Epoch)) })
+	slices.SortFunc(all, func(a, b Cursor) int { return byID(a.Run(), b.Run()) })
 	return all
 }
 
@@ -306,14 +311,15 @@ func (r *Reader) Close() error {
 // first record (a gap has one), and Entry.Time is when it came. The first entry may begin
 // below the reader's position. It returns nil when it has given all there is; wait for
 // Changed then. f must not keep the entry, and an error of it ends the read before that
-// entry. A closed segment whose file somebody has removed is passed by, and logged.
+// entry. What bad bytes have taken, or a closed segment whose file is gone, is given as a gap
+// for each run with the reason corrupt, which has an arrival of what it stands for.
 func (r *Reader) Read(f func(e *Entry, n uint64) error) error {
 	for {
-		end, err := r.enter()
+		end, err := r.enter(f)
 		if err != nil || r.f == nil {
 			return err
 		}
-		if r.off < end {
+		for r.off < end {
 			if err := r.readTo(end, f); err != nil {
 				return err
 			}
@@ -324,7 +330,7 @@ func (r *Reader) Read(f func(e *Entry, n uint64) error) error {
 	}
 }
 
-// readTo gives what lies between the reader's offset and end.
+// readTo gives what lies between the reader's offset and end, or the next bytes that are no entry.
 func (r *Reader) readTo(end int64, f func(e *Entry, n uint64) error) error {
 	err := scan(r.f, r.off, end, func(e *Entry, off int64) error {
 		if e.Kind == KindArrival {
@@ -342,17 +348,48 @@ func (r *Reader) readTo(end int64, f func(e *Entry, n uint64) error) error {
 		r.off = off + int64(len(e.Raw))
 		return nil
 	})
-	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrShort) {
-		r.l.o.Logger.Error("bad bytes in a closed segment", "segment", r.s.Name, "offset", r.off, "error", err)
-		r.off = end
-		return nil
+	if err != nil && !isBad(err) && !errors.Is(err, ErrVersion) || r.off >= end {
+		return err
 	}
-	return err
+	return r.mend(end, f)
+}
+
+// mend gives the gaps of what bytes at the reader's offset have taken, and goes on behind them.
+func (r *Reader) mend(end int64, f func(e *Entry, n uint64) error) error {
+	all, err := r.l.examine(r.s, r.f, end)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(p piece) bool { return p.off <= r.off && r.off < p.end })
+	if i < 0 {
+		return fmt.Errorf("journal: %s changed at %d while it was read: %w", r.s.Name, r.off, ErrCorrupt)
+	}
+	if err := r.give(all[i].gaps, all[i].after, f); err != nil {
+		return err
+	}
+	r.off, r.at = all[i].end, all[i].after
+	return nil
+}
+
+// give gives gaps whose arrivals end before after.
+func (r *Reader) give(gaps []Entry, after uint64, f func(e *Entry, n uint64) error) error {
+	for i := range gaps {
+		e, n := gaps[i], after-uint64(len(gaps)-i)
+		if n < r.n {
+			continue
+		}
+		e.Time = r.came
+		if err := f(&e, n); err != nil {
+			return err
+		}
+		r.n = n + 1
+	}
+	return nil
 }
 
 // enter opens the segment that holds the reader's position, if none is open, and says
 // how far it can be read now.
-func (r *Reader) enter() (end int64, err error) {
+func (r *Reader) enter(f func(e *Entry, n uint64) error) (end int64, err error) {
 	for {
 		r.l.mu.RLock()
 		if r.f != nil {
@@ -383,25 +420,30 @@ func (r *Reader) enter() (end int64, err error) {
 		case ends <= r.n: // nothing of it is wanted
 			return 0, nil
 		default:
-			if err := r.pass(at); err != nil {
+			if err := r.pass(at, f); err != nil {
 				return 0, err
 			}
 		}
 	}
 }
 
-// pass goes on behind a segment that has no file, if the log did not drop it.
-func (r *Reader) pass(at place) error {
+// pass goes on behind a segment that has no file, if the log did not drop it, and gives the
+// gaps of what it had.
+func (r *Reader) pass(at place, f func(e *Entry, n uint64) error) error {
 	r.l.mu.RLock()
-	defer r.l.mu.RUnlock()
-	switch i := slices.Index(r.l.segs, at.s); {
+	i, all := slices.Index(r.l.segs, at.s), len(r.l.segs)
+	r.l.mu.RUnlock()
+	switch {
 	case i < 0:
 		return nil // dropped in between
-	case i == len(r.l.segs)-1:
+	case i == all-1 && !at.s.closed:
 		return fmt.Errorf("journal: %s is gone; was it removed? start anew", at.path)
 	}
-	r.l.o.Logger.Error("segment is gone, and what it had", "segment", at.s.Name, "from", r.n, "to", at.s.Ends-1)
-	r.n = max(r.n, at.s.Ends)
+	gaps, ends := r.l.without(at.s)
+	if err := r.give(gaps, ends, f); err != nil {
+		return err
+	}
+	r.n = max(r.n, ends)
 	return nil
 }
 
@@ -429,7 +471,7 @@ func (r *Reader) leave() bool {
 	if err != nil {
 		return false
 	}
-	if file == nil { // enter says why
+	if file == nil { // enter tells what it had
 		r.n = max(r.n, began)
 		return r.Close() == nil
 	}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/earshot-mq/earshot/internal/durable"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -143,11 +144,16 @@ func (l *Log) Retain(r Retention) ([]Dropped, error) {
 	l.forgetRunsLocked(dropped, r.Committed)
 	l.mu.Unlock()
 	var errs error
+	for _, s := range drop { // first, and durably so: an index alone tells of a file that is lost
+		_ = os.Remove(filepath.Join(l.dir, s.Name+extIndex))
+	}
+	if len(drop) > 0 && !l.o.NoSync {
+		errs = durable.Dir(l.dir)
+	}
 	for _, s := range drop {
-		if err := os.Remove(s.path(l.dir)); err != nil {
+		if err := os.Remove(s.path(l.dir)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = errors.Join(errs, fmt.Errorf("journal: drop: %w", err))
 		}
-		_ = os.Remove(filepath.Join(l.dir, s.Name+extIndex)) // an aid only
 	}
 	return dropped, errs
 }

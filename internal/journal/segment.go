@@ -44,7 +44,10 @@ type segment struct {
 	Time  int64           `json:"time"`  // Unix nanoseconds of the newest entry that has a time
 
 	spans  map[record.Run]*span
-	closed bool // renamed: extClosed
+	closed bool    // renamed: extClosed
+	bad    bool    // closed: has bad bytes, or no file
+	doubt  bool    // and no index, which would say what it had: those around it do
+	pieces []piece // closed: those that are no entries, once a reader met one
 	synced int64
 	failed error // an fsync of the file did, and what it did not cover is durable only elsewhere; guarded by Log.syncMu
 }
@@ -183,15 +186,22 @@ func scan(r io.ReaderAt, off, end int64, f func(e *Entry, off int64) error) erro
 // load reads a segment's index, or makes it anew from the file. With note, which gets each
 // entry, the file is read in any case.
 func load(dir, name, ext string, note func(*Entry)) (*segment, error) {
-	s := newSegment(name, 0)
-	s.closed = ext == extClosed
-	if s.closed && note == nil {
-		if err := s.readIndex(dir); err == nil {
-			return s, nil
+	var index *segment
+	if ext != extOpen {
+		x := newSegment(name, 0)
+		if x.closed = true; x.readIndex(dir) == nil {
+			index = x
 		}
-		s = newSegment(name, 0)
-		s.closed = true
+		if index != nil && ext == extIndex {
+			index.bad = true
+			return index, nil
+		}
+		if index != nil && note == nil {
+			return index, nil
+		}
 	}
+	s := newSegment(name, 0)
+	s.closed = ext != extOpen
 	f, err := os.Open(s.path(dir))
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
@@ -201,16 +211,26 @@ func load(dir, name, ext string, note func(*Entry)) (*segment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	err = scan(f, 0, info.Size(), func(e *Entry, off int64) error {
+	take := func(e *Entry, off int64) error {
 		s.note(e, off)
 		if note != nil {
 			note(e)
 		}
 		return nil
-	})
-	if err != nil && !errors.Is(err, ErrShort) && !errors.Is(err, ErrCorrupt) {
+	}
+	if index != nil { // it says how far the file is read
+		err = scanOn(f, 0, min(info.Size(), index.Size), take, func(int64, int64) { s.bad = true })
+	} else {
+		err = scan(f, 0, info.Size(), take)
+	}
+	if err != nil && !isBad(err) && (s.Size == 0 || !errors.Is(err, ErrVersion)) { // a segment has one version
 		return s, fmt.Errorf("journal: %s: %w", s.path(dir), err)
 	}
+	if index != nil && (s.bad || info.Size() < index.Size) {
+		index.bad = true
+		return index, nil
+	}
+	s.bad = s.closed && s.Size < info.Size()
 	s.synced = s.Size
 	s.Time = max(s.Time, info.ModTime().UnixNano())
 	return s, nil
@@ -279,7 +299,7 @@ func (s *segment) readIndex(dir string) error {
 type file struct{ name, ext string }
 
 // segmentFiles lists the segments of dir, oldest opening first, and the highest epoch
-// that a name has.
+// that a name has. One that has only an index left is listed by that.
 func segmentFiles(dir string) (files []file, highest record.Epoch, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -289,14 +309,22 @@ func segmentFiles(dir string) (files []file, highest record.Epoch, err error) {
 		ext := filepath.Ext(e.Name())
 		name := strings.TrimSuffix(e.Name(), ext)
 		epoch, ok := segmentEpoch(name)
-		if ext != extOpen && ext != extClosed || !ok {
+		if ext != extOpen && ext != extClosed && ext != extIndex || !ok {
 			continue
 		}
 		highest = max(highest, epoch)
 		files = append(files, file{name, ext})
 	}
 	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.name, b.name) })
+	files = slices.DeleteFunc(files, func(f file) bool {
+		return f.ext == extIndex && (exists(dir, f.name+extClosed) || exists(dir, f.name+extOpen)) // renamed in between, perhaps
+	})
 	return files, highest, nil
+}
+
+func exists(dir, name string) bool {
+	_, err := os.Lstat(filepath.Join(dir, name))
+	return !errors.Is(err, os.ErrNotExist)
 }
 
 // segmentEpoch is the epoch in the name of a segment; ok is false when it is none's.

@@ -7,14 +7,11 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/earshot-mq/earshot/internal/durable"
 	"github.com/earshot-mq/earshot/internal/queue"
-	"github.com/earshot-mq/earshot/internal/room"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -82,8 +79,9 @@ type Writer struct {
 
 	mu       sync.Mutex
 	streams  map[string]*Stream
-	pending  []*Stream // with lines that are in no group yet
-	gate     *gate     // of those who wait for the pending lines
+	pending  []*Stream // with lines that are in no batch yet
+	ready    []Entry   // batches that are in no group yet
+	gate     *gate     // of those who wait for these two
 	held     []Entry   // taken, in no file yet
 	handed   int       // how many of held the feeds have
 	gates    []*gate   // of those who wait for held entries
@@ -99,24 +97,6 @@ type Writer struct {
 
 // gate is what the appenders of one group wait at.
 type gate struct{ open chan struct{} }
-
-// Stream numbers one service's records of this opening, from 1.
-type Stream struct {
-	w       *Writer
-	id      string
-	service string
-	slot    int
-
-	// Guarded by Writer.mu.
-	run    record.Run
-	prefix []byte // of every line, up to the number
-	next   uint64
-	room   *room.Room // where lines are
-	lines  []byte     // pending, behind MaxHeader bytes of room
-	usual  int        // size of a batch, on average
-	first  uint64
-	count  int
-}
 
 // NewWriter makes the writer of a directory's log. Run has to be running for an append
 // to return.
@@ -150,132 +130,6 @@ func NewWriter(dir string, log *Log, instance string, o WriterOptions) (*Writer,
 	}, nil
 }
 
-// Stream is the stream of a service; its name is [a-z0-9-]. The same name is the same
-// stream.
-func (w *Writer) Stream(service string) *Stream {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	s := w.streams[service]
-	if s == nil {
-		s = &Stream{w: w, service: service, id: StreamID(w.instance, service), slot: len(w.streams), next: 1}
-		w.streams[service] = s
-	}
-	return s
-}
-
-// Service is the stream's service.
-func (s *Stream) Service() string { return s.service }
-
-// Run is the stream and the epoch of this opening.
-func (s *Stream) Run() record.Run {
-	s.w.mu.Lock()
-	defer s.w.mu.Unlock()
-	s.beginLocked()
-	return s.run
-}
-
-// beginLocked gives the stream its run.
-func (s *Stream) beginLocked() {
-	if s.run.Epoch == 0 {
-		s.run = record.Run{Stream: s.id, Epoch: s.w.log.Epoch()}
-		s.prefix = AppendPrefix(nil, s.run)
-	}
-}
-
-// AppendPrefix appends what stands before the number in every line of run.
-func AppendPrefix(dst []byte, run record.Run) []byte {
-	dst = append(dst, `{"specversion":"1.0","id":"`...)
-	dst = append(dst, run.Stream...)
-	dst = append(dst, '/')
-	dst = run.Epoch.Append(dst)
-	return append(dst, '/')
-}
-
-// Expect says whether somebody is about to append, +1, or done with it, -1. It is a hint
-// for the size of groups.
-func (s *Stream) Expect(n int64) { s.w.expected.Add(n) }
-
-// Append numbers records, given as what follows the number in their lines, and returns
-// the first number when they are written; after WriterOptions.Wait, or while the
-// journal can't be written, when they are held in memory. From numbering on nothing
-// takes them back. ErrClosed is the only error.
-func (s *Stream) Append(tails ...[]byte) (first uint64, err error) {
-	w := s.w
-	w.inside.Add(1)
-	defer w.inside.Add(-1)
-	w.mu.Lock()
-	if w.closed {
-		w.mu.Unlock()
-		return 0, fmt.Errorf("journal: append: %w", ErrClosed)
-	}
-	s.beginLocked()
-	first = s.next
-	for _, t := range tails {
-		s.addLocked(t)
-	}
-	if w.gate == nil {
-		w.gate = &gate{make(chan struct{})}
-	}
-	g := w.gate
-	w.waiting.Add(1)
-	idle := w.inFlight == 0
-	// A write that is tried again may take its time before it fails; what leaves meanwhile
-	// is not counted yet.
-	hung := w.inFlight > 0 && w.Stats.Degraded.Load() && time.Since(w.since) >= w.o.Wait
-	if hung && w.handed < len(w.held) {
-		w.handLocked() // full batches: a flood is too fast for the watchdog, and for the memory
-		w.boundLocked()
-	}
-	w.mu.Unlock()
-	w.Stats.Records.Add(uint64(len(tails)))
-	if idle {
-		queue.Signal(w.wake)
-	}
-	if hung {
-		return first, nil // the watchdog takes it
-	}
-	<-g.open
-	return first, nil
-}
-
-// addLocked numbers one line into the pending batch, and begins another when it is full.
-func (s *Stream) addLocked(tail []byte) {
-	if len(s.lines)+len(s.prefix)+20+len(tail) > MaxHeader+MaxBatch {
-		s.takeLocked()
-	}
-	if s.count == 0 {
-		s.first = s.next
-		s.w.pending = append(s.w.pending, s)
-		s.room = room.Get(max(s.usual, MaxHeader+len(s.prefix)+20+len(tail)))
-		s.lines = s.room.B[:MaxHeader]
-	}
-	s.lines = append(s.lines, s.prefix...)
-	s.lines = strconv.AppendUint(s.lines, s.next, 10)
-	s.lines = append(s.lines, tail...)
-	s.next++
-	s.count++
-}
-
-// takeLocked makes a batch of the stream's pending lines.
-func (s *Stream) takeLocked() {
-	if s.count == 0 {
-		return
-	}
-	w := s.w
-	if s.first == 1 {
-		w.held = append(w.held, newEpoch(s.run, s.service, durable.BootID(), time.Now()))
-	}
-	raw, lines := sealBatch(s.lines, s.run, s.first, s.count)
-	w.held = append(w.held, Entry{
-		Kind: KindBatch, Run: s.run, First: s.first, Last: s.next - 1, Service: s.service,
-		Lines: lines, Raw: raw, Room: s.room,
-	})
-	w.Stats.Held.Add(int64(len(raw)))
-	s.usual = (3*s.usual + len(s.lines) + 64) / 4
-	s.room.B = s.lines // which may have grown
-	s.count, s.lines, s.room = 0, nil, nil
-}
-
 // takeLocked makes batches of all pending lines, and drops the oldest of what is held
 // beyond the memory.
 func (w *Writer) takeLocked() {
@@ -283,12 +137,20 @@ func (w *Writer) takeLocked() {
 		s.takeLocked()
 	}
 	w.pending = w.pending[:0]
+	w.holdLocked()
 	if w.gate != nil {
 		w.gates = append(w.gates, w.gate)
 		w.gate = nil
 		w.waiting.Store(0)
 	}
 	w.boundLocked()
+}
+
+// holdLocked makes a group of the batches that are in none yet.
+func (w *Writer) holdLocked() {
+	w.held = append(w.held, w.ready...)
+	clear(w.ready)
+	w.ready = w.ready[:0]
 }
 
 // boundLocked keeps what is held within the memory.
@@ -412,7 +274,7 @@ func (w *Writer) write(must bool) (more bool) {
 	} else {
 		w.writtenLocked(len(entries))
 	}
-	more = err == nil && len(w.pending)+len(w.held) > 0
+	more = err == nil && len(w.pending)+len(w.ready)+len(w.held) > 0
 	w.releaseLocked()
 	return more
 }

@@ -15,6 +15,15 @@ import (
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
+// Append appends records that are given as what follows the number in their lines.
+func (s *Stream) Append(tails ...[]byte) (first uint64, err error) {
+	d := s.Draft(len(tails))
+	for _, t := range tails {
+		d.B = append(d.Line(), t...)
+	}
+	return d.Append()
+}
+
 // feed collects what a Writer hands out.
 type feed struct {
 	mu  sync.Mutex
@@ -58,7 +67,13 @@ func start(t *testing.T, dir string, o WriterOptions) *rig {
 	t.Helper()
 	l := open(t, dir, Options{SegmentBytes: 64 << 10})
 	f := &feed{}
-	o.Hand = f.hand
+	check := o.Hand
+	o.Hand = func(es []Entry) {
+		if check != nil {
+			check(es)
+		}
+		f.hand(es)
+	}
 	w, err := NewWriter(dir, l, filepath.Base(dir), o)
 	if err != nil {
 		t.Fatal(err)

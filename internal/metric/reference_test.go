@@ -30,6 +30,8 @@ ends in ` + "`_total`" + ` only grows; all others tell what is now. This page is
 type defined struct {
 	help   string
 	labels []string
+
+	histogram bool
 }
 
 // source finds the metrics of the source, by folder and name: each stands there once, its name
@@ -139,8 +141,16 @@ func definition(n ast.Node, is map[string]ast.Expr) (name string, m defined) {
 			if f.Sel.Name == "Counts" && len(all) == 3 {
 				m.labels = []string{text(all[2])}
 			}
+			if f.Sel.Name == "NewHistogramVec" {
+				lit, _ := all[0].(*ast.CompositeLit)
+				m.labels, m.histogram = texts(all[1], is), true
+				all = []ast.Expr{field(lit, "Name"), field(lit, "Help")}
+			}
 		}
 	case *ast.CompositeLit:
+		if field(n, "Buckets") != nil {
+			return "", m // of the call around it, which has the labels
+		}
 		for _, key := range []string{"Name", "Help"} {
 			if e := field(n, key); e != nil {
 				all = append(all, e)

@@ -161,7 +161,12 @@ func flat(found map[string]map[string]defined) map[string]defined {
 	known := map[string]defined{}
 	for _, metrics := range found {
 		for name, m := range metrics {
-			known[name] = m
+			if !m.histogram {
+				known[name] = m
+				continue
+			}
+			known[name+"_count"], known[name+"_sum"] = m, m
+			known[name+"_bucket"] = defined{labels: append(slices.Clone(m.labels), "le")}
 		}
 	}
 	return known

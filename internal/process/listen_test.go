@@ -63,7 +63,7 @@ func TestPortOwnerOfAFreePort(t *testing.T) {
 
 func TestLockOwner(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("SKIPPED: only Linux tells who has a lock")
+		testenv.Skip(t, "only Linux tells who has a lock")
 	}
 	f, err := os.Create(filepath.Join(t.TempDir(), "lock"))
 	if err != nil {

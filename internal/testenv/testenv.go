@@ -2,10 +2,12 @@
 // without its server or interpreter is skipped by name and never passes in silence.
 //
 // Where EARSHOT_TEST_REQUIRE is "all", as in continuous integration, nothing may be
-// missing: what would be skipped fails.
+// missing: what would be skipped fails. What was skipped is told by `make test` at its end,
+// since go test itself tells only with -v.
 package testenv
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -60,8 +62,28 @@ func Missing(t testing.TB, what string) {
 	case "all":
 		t.Fatalf("%s, and %s=all allows no skip", what, RequireEnv)
 	case "":
-		t.Skipf("SKIPPED: %s", what)
+		Skip(t, what)
 	default:
 		t.Fatalf("%s=%q: want \"all\" or nothing", RequireEnv, v)
 	}
+}
+
+// SkippedEnv is the variable that names a file to which skips are appended, a line each.
+const SkippedEnv = "EARSHOT_TEST_SKIPPED"
+
+// Skip skips t because of what, also where nothing may be missing: for what is no need of
+// the machine, as -short, or is excused, as a Docker Engine.
+func Skip(t testing.TB, what string) {
+	t.Helper()
+	if path := os.Getenv(SkippedEnv); path != "" {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+		if err == nil {
+			_, err = fmt.Fprintf(f, "SKIPPED: %s: %s\n", t.Name(), strings.ReplaceAll(what, "\n", " "))
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			t.Fatalf("a skip can't be told: %v", err)
+		}
+	}
+	t.Skipf("SKIPPED: %s", what)
 }

@@ -75,7 +75,17 @@ func TestMissing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(RequireEnv, c.require)
+			told := filepath.Join(t.TempDir(), "skipped")
+			t.Setenv(SkippedEnv, told)
 			s := end(t, c.need)
+			text, _ := os.ReadFile(told)
+			want := ""
+			if c.skipped != "" {
+				want = strings.Replace(c.skipped, "SKIPPED:", "SKIPPED: "+t.Name()+":", 1) + "\n"
+			}
+			if string(text) != want {
+				t.Errorf("told is %q, want %q", text, want)
+			}
 			if s.skipped != c.skipped {
 				t.Errorf("skipped with %q, want %q", s.skipped, c.skipped)
 			}

@@ -83,6 +83,12 @@ type Options struct {
 	RecvHWM    int           // messages queued from one peer; -1 is no limit
 	MaxMessage int64         // bytes; a peer that sends more is disconnected
 	Linger     time.Duration // how long Close's context waits to send the rest; default 0
+
+	// A connection on which nothing of what was sent has been acknowledged for so long, or the
+	// peer has taken nothing, is given up; TCP alone takes a quarter of an hour for a peer that
+	// is gone. Whole milliseconds. Source: ZMQ_TCP_MAXRT in zmq_setsockopt(3),
+	// TCP_USER_TIMEOUT in tcp(7).
+	Unacknowledged time.Duration
 }
 
 // Socket is one libzmq socket. See the package's documentation for who may call it.
@@ -103,7 +109,6 @@ const (
 	handshakeTimeout = 2 * time.Second
 	reconnectMin     = 100 * time.Millisecond
 	reconnectMax     = 500 * time.Millisecond // and up to reconnectMin more, by chance
-	acknowledged     = 10 * time.Second
 	backlog          = 1024
 )
 
@@ -136,13 +141,9 @@ func (c *Context) Sub(o Options) (*Socket, error) {
 }
 
 // Dealer makes a replay client's socket, not connected yet. It queues nothing for a
-// peer that is not there. What it says needs no answer always, so a connection on which
-// nothing has been acknowledged for ten seconds is given up; TCP alone would take a
-// quarter of an hour. Source: ZMQ_TCP_MAXRT in zmq_setsockopt(3).
+// peer that is not there.
 func (c *Context) Dealer(o Options) (*Socket, error) {
-	return c.socket(zmq4.DEALER, o, func(s *zmq4.Socket) error {
-		return errors.Join(s.SetImmediate(true), s.SetTcpMaxrt(acknowledged))
-	})
+	return c.socket(zmq4.DEALER, o, func(s *zmq4.Socket) error { return s.SetImmediate(true) })
 }
 
 func (c *Context) socket(t zmq4.Type, o Options, more func(*zmq4.Socket) error) (*Socket, error) {
@@ -163,6 +164,9 @@ func (c *Context) socket(t zmq4.Type, o Options, more func(*zmq4.Socket) error) 
 	}
 	if o.MaxMessage > 0 {
 		errs = append(errs, s.SetMaxmsgsize(o.MaxMessage))
+	}
+	if o.Unacknowledged > 0 {
+		errs = append(errs, s.SetTcpMaxrt(o.Unacknowledged))
 	}
 	if more != nil {
 		errs = append(errs, more(s))
@@ -228,6 +232,14 @@ func (s *Socket) Reconnect(endpoint string) error {
 func (s *Socket) Subscribe(prefix string) error {
 	if err := s.s.SetSubscribe(prefix); err != nil {
 		return fmt.Errorf("zmq: subscribe %q: %w", prefix, err)
+	}
+	return nil
+}
+
+// Unsubscribe takes back one Subscribe of that prefix. What is on its way still comes.
+func (s *Socket) Unsubscribe(prefix string) error {
+	if err := s.s.SetUnsubscribe(prefix); err != nil {
+		return fmt.Errorf("zmq: unsubscribe %q: %w", prefix, err)
 	}
 	return nil
 }

@@ -46,6 +46,19 @@ func must(t *testing.T) func(*Socket, error) *Socket {
 	}
 }
 
+// pair is a publisher that drops nothing, and who subscribes to all of it.
+func pair(t *testing.T) (pub, sub *Socket) {
+	t.Helper()
+	c := newContext(t)
+	pub = must(t)(c.XPub("tcp://127.0.0.1:0", Options{SendHWM: -1}))
+	sub = must(t)(c.Sub(Options{RecvHWM: -1}))
+	if err := errors.Join(sub.Subscribe(""), sub.Connect(pub.Endpoint())); err != nil {
+		t.Fatal(err)
+	}
+	recv(t, pub)
+	return pub, sub
+}
+
 // recv waits for the next message by Ready alone.
 func recv(t *testing.T, s *Socket) [][]byte {
 	t.Helper()
@@ -213,13 +226,7 @@ func TestReadyIsQuietWhenIdle(t *testing.T) {
 // Whole messages pass beside pebbe/zmq4: of any size, of more frames than fit at once,
 // and empty ones.
 func TestMessagesOfEveryShape(t *testing.T) {
-	c := newContext(t)
-	pub := must(t)(c.XPub("tcp://127.0.0.1:0", Options{SendHWM: -1}))
-	sub := must(t)(c.Sub(Options{RecvHWM: -1}))
-	if err := errors.Join(sub.Subscribe(""), sub.Connect(pub.Endpoint())); err != nil {
-		t.Fatal(err)
-	}
-	recv(t, pub)
+	pub, sub := pair(t)
 	many := make([][]byte, 20)
 	for i := range many {
 		many[i] = bytes.Repeat([]byte{byte(i)}, i)

@@ -14,13 +14,14 @@ import (
 )
 
 // checkpoint says how far a view is: every arrival below Arrival is in the file with
-// this inode, or in one before it, and that file's first Length bytes are durable.
+// these bytes, or in one before it, and that file's first Length bytes are durable.
 type checkpoint struct {
 	Seq     uint64    `json:"seq"`     // the higher of the two slots counts
 	Arrival uint64    `json:"arrival"` // the next to be shown
 	Inode   uint64    `json:"inode"`
 	Length  int64     `json:"length"`
-	Began   time.Time `json:"began"` // of the file, for rotation
+	Sum     uint32    `json:"sum,omitempty"` // of the bytes before Length; 0 for none, as in older files
+	Began   time.Time `json:"began"`         // of the file, for rotation
 	BootID  string    `json:"boot_id"`
 	Format  string    `json:"format"`
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -28,6 +27,7 @@ type Source interface {
 	Changed() <-chan struct{}
 	Sync() error
 	Arrival() uint64
+	OldestArrival() uint64
 }
 
 // FileOptions tunes a File. Every zero field means its default.
@@ -68,6 +68,7 @@ type File struct {
 	next   uint64    // arrival after the last one rendered
 	buf    []byte    // rendered, not written
 	low    bool      // too little is free: nothing is rendered
+	shown  uint64    // lines behind the checkpoint, when it is opened
 	torn   []byte    // the beginning of line next that a crash has left at the file's end
 	boot   string
 }
@@ -112,89 +113,6 @@ func OpenFile(src Source, o FileOptions) (*File, error) {
 	return v, nil
 }
 
-// resume finds out what has been shown. In the boot of the checkpoint whatever was
-// written is there, so the lines behind it are counted, not cut: a tail -f of the file
-// prints all of it again after a truncation. In another boot the file may have lost or
-// kept any of that, so it is cut and rendered again.
-func (v *File) resume() error {
-	cp := v.cps.checkpoint
-	v.next, v.began = cp.Arrival, cp.Began
-	if err := v.openCurrent(); err != nil {
-		return err
-	}
-	sameBoot := cp.BootID == v.boot && v.boot != ""
-	var err error
-	switch {
-	case cp.Inode == v.inode && v.length >= cp.Length && sameBoot:
-		err = v.count(v.o.Path, cp.Length)
-	case cp.Inode == v.inode && v.length >= cp.Length:
-		if err = v.f.Truncate(cp.Length); err == nil {
-			v.length = cp.Length
-		}
-	case cp.Inode != v.inode && cp.Seq > 0:
-		err = v.resumeLeft(cp, sameBoot)
-	}
-	if err != nil {
-		return fmt.Errorf("view: resume %s: %w", v.o.Path, err)
-	}
-	if have := v.src.Arrival(); v.next > have { // a store from a backup: it will have other arrivals there
-		v.o.Logger.Warn("store has less than the log file has shown; a new file goes on from there", "file", v.o.Path, "shown", v.next, "stored", have)
-		v.next = have
-		return v.leave()
-	}
-	if v.length > 0 && (cp.Seq == 0 || cp.Format != v.o.Format.mark()) {
-		return v.leave() // another format, or a file that is not ours
-	}
-	return nil
-}
-
-// resumeLeft resumes when the checkpoint's file was left and the process died before it
-// could say so. A file that is gone was moved away by somebody: what it had is not
-// shown again.
-func (v *File) resumeLeft(cp checkpoint, sameBoot bool) error {
-	for _, p := range v.left() {
-		switch {
-		case inodeOf(p) != cp.Inode:
-		case sameBoot:
-			return errors.Join(v.count(p, cp.Length), v.count(v.o.Path, 0))
-		default:
-			v.length = 0
-			return errors.Join(os.Truncate(p, cp.Length), v.f.Truncate(0))
-		}
-	}
-	return nil
-}
-
-// count takes the whole lines of a file behind off as shown. What follows the last of
-// them is the beginning of the next line, which will be completed.
-func (v *File) count(path string, off int64) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if _, err := f.Seek(off, io.SeekStart); err != nil {
-		return err
-	}
-	v.torn = nil
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := f.Read(buf)
-		b := buf[:n]
-		v.next += uint64(bytes.Count(b, newline))
-		if i := bytes.LastIndexByte(b, '\n'); i >= 0 {
-			v.torn, b = v.torn[:0], b[i+1:]
-		}
-		v.torn = append(v.torn, b...)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
 var newline = []byte{'\n'}
 
 func inodeOf(path string) uint64 {
@@ -218,7 +136,7 @@ func (v *File) openCurrent() error {
 		return errors.Join(fmt.Errorf("view: %w", err), f.Close())
 	}
 	v.f, v.length, v.inode = f, info.Size(), inodeOf(v.o.Path)
-	if v.length == 0 || v.began.IsZero() {
+	if v.length == 0 || v.began.IsZero() || v.began.After(time.Now()) { // the clock was set back
 		v.began = time.Now()
 	}
 	return nil
@@ -227,12 +145,43 @@ func (v *File) openCurrent() error {
 // Close gives up a File that is not run.
 func (v *File) Close() error { return errors.Join(v.f.Close(), v.cps.close()) }
 
-// left lists the files that were left, oldest first.
+// leftLayout is the time in the name of a file that was left.
+const leftLayout = "20060102T150405.000000Z"
+
+// left lists the files that were left, oldest first. Others whose names begin and end so are
+// somebody else's.
 func (v *File) left() []string {
-	ext := filepath.Ext(v.o.Path)
-	all, _ := filepath.Glob(strings.TrimSuffix(v.o.Path, ext) + "-*" + ext)
+	all, _ := filepath.Glob(v.leftAs("*"))
+	all = slices.DeleteFunc(all, func(path string) bool { return v.leftAt(path).IsZero() })
 	slices.Sort(all)
 	return all
+}
+
+func (v *File) leftAs(at string) string {
+	ext := filepath.Ext(v.o.Path)
+	return strings.TrimSuffix(v.o.Path, ext) + "-" + at + ext
+}
+
+// leftAt is when a file was left by its name, zero for one that is not ours.
+func (v *File) leftAt(path string) time.Time {
+	before, after, _ := strings.Cut(v.leftAs("\n"), "\n")
+	text := strings.TrimSuffix(strings.TrimPrefix(path, before), after)
+	at, err := time.Parse(leftLayout, text)
+	if err != nil || v.leftAs(at.Format(leftLayout)) != path {
+		return time.Time{}
+	}
+	return at
+}
+
+// leaveAs is a name behind all that were given before, whatever the clock says now.
+func (v *File) leaveAs(now time.Time) string {
+	now = now.UTC().Truncate(time.Microsecond)
+	if left := v.left(); len(left) > 0 {
+		if last := v.leftAt(left[len(left)-1]); !now.After(last) {
+			now = last.Add(time.Microsecond)
+		}
+	}
+	return v.leftAs(now.Format(leftLayout))
 }
 
 // Run shows what arrives until ctx is done, then what is stored, and saves its place.
@@ -289,7 +238,7 @@ func (v *File) render(e *journal.Entry, n uint64) {
 	if e.Kind == journal.KindGap {
 		if n >= v.next {
 			start := len(v.buf)
-			v.buf = v.o.Format.AppendGap(v.buf, Gap{Time: e.Time, Run: e.Run, Service: e.Service, First: e.First, Last: e.Last, Reason: e.Reason})
+			v.buf = v.o.Format.AppendGap(v.buf, gapOf(e))
 			v.rendered(start, n)
 		}
 		return
@@ -302,6 +251,10 @@ func (v *File) render(e *journal.Entry, n uint64) {
 		}
 		n++
 	}
+}
+
+func gapOf(e *journal.Entry) Gap {
+	return Gap{Time: e.Time, Run: e.Run, Service: e.Service, First: e.First, Last: e.Last, Reason: e.Reason}
 }
 
 // rendered counts a line, and completes the one that a crash has torn.
@@ -366,6 +319,9 @@ func (v *File) housekeep() error {
 			return nil
 		}
 	}
+	if info, err := v.f.Stat(); err == nil && info.Size() < v.length { // somebody cut it
+		v.length, v.torn = info.Size(), nil
+	}
 	if len(v.buf)+len(v.torn) == 0 && v.length > 0 && (v.length >= v.o.RotateBytes || time.Since(v.began) >= v.o.RotateEvery) {
 		if err := v.leave(); err != nil {
 			v.pause(err)
@@ -416,8 +372,7 @@ func (v *File) leave() error {
 	if err := durable.Data(v.f); err != nil {
 		return fmt.Errorf("view: %w", err)
 	}
-	ext := filepath.Ext(v.o.Path)
-	name := strings.TrimSuffix(v.o.Path, ext) + "-" + time.Now().UTC().Format("20060102T150405.000000Z") + ext
+	name := v.leaveAs(time.Now())
 	if err := os.Rename(v.o.Path, name); err != nil {
 		return fmt.Errorf("view: rotate: %w", err)
 	}
@@ -436,9 +391,13 @@ func (v *File) leave() error {
 
 // checkpoint saves the view's place, never ahead of what is durable.
 func (v *File) checkpoint() error {
-	cp := checkpoint{Seq: v.cps.Seq, Arrival: v.next, Inode: v.inode, Length: v.length - int64(len(v.torn)), Began: v.began.Round(0), BootID: v.boot, Format: v.o.Format.mark()}
+	cp := checkpoint{Seq: v.cps.Seq, Arrival: v.next, Inode: v.inode, Length: v.length - int64(len(v.torn)), Sum: v.cps.Sum, Began: v.began.Round(0), BootID: v.boot, Format: v.o.Format.mark()}
 	if len(v.buf) > 0 || cp == v.cps.checkpoint {
 		return nil
+	}
+	var err error
+	if cp.Sum, err = sumBefore(v.f, cp.Length); err != nil {
+		return fmt.Errorf("view: checkpoint of %s: %w", v.o.Path, err)
 	}
 	if err := durable.Data(v.f); err != nil {
 		return fmt.Errorf("view: %w", err)

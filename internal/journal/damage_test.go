@@ -1,0 +1,270 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/earshot-mq/earshot/publisher/record"
+)
+
+// shownLine is a line that a view of a store has: a record, or a gap.
+type shownLine struct {
+	n    uint64
+	text string
+}
+
+// lines reads a store to its end from arrival n on.
+func lines(t *testing.T, l *Log, n uint64) (all []shownLine) {
+	t.Helper()
+	r := l.Reader(n)
+	defer r.Close()
+	next := n
+	err := r.Read(func(e *Entry, n uint64) error {
+		for i := range e.Count() {
+			if n+i < next {
+				continue
+			}
+			text := fmt.Sprintf("%s/%d", e.Run, e.First+i)
+			if e.Kind == KindGap {
+				text = fmt.Sprintf("%s/%d-%d %s", e.Run, e.First, e.Last, e.Reason)
+			}
+			all = append(all, shownLine{n + i, text})
+			next = n + i + 1
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// damagedStore is a closed store of two runs, whose appends have several entries, and what
+// its readers give.
+func damagedStore(t *testing.T) (dir string, whole []shownLine) {
+	t.Helper()
+	dir = t.TempDir()
+	l := open(t, dir, Options{Arrivals: true, SegmentBytes: 4 << 10})
+	next := map[record.Run]uint64{runA: 1, runB: 1}
+	for i := range 40 {
+		var es []Entry
+		for j := range 1 + i%4 {
+			run := runA
+			if (i+j)%3 == 0 {
+				run = runB
+			}
+			es = append(es, batch(run, next[run], 1+(i+j)%3))
+			next[run] += es[j].Count()
+		}
+		if _, err := l.Append(es...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if len(l.segs) < 4 {
+		t.Fatalf("%d segments", len(l.segs))
+	}
+	return dir, lines(t, l, 1)
+}
+
+// damaged opens the store with other bytes in one of its segments, with its index or without, and checks what it gives
+// against what the segment has in entries that are as they were.
+func damaged(t *testing.T, dir string, whole []shownLine, how string, spoil func(text []byte) []byte) {
+	t.Helper()
+	files, _, err := segmentFiles(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []int{1, len(files) - 1} {
+		path := filepath.Join(dir, files[at].name+extClosed)
+		before, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		index, err := os.ReadFile(filepath.Join(dir, files[at].name+extIndex))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, indexed := range []bool{true, false} {
+			if at != 1 && !indexed {
+				continue // the end of a store that nothing tells of is fetched again
+			}
+			text := spoil(append([]byte{}, before...))
+			err = os.WriteFile(path, text, 0o600)
+			if text == nil {
+				err = os.Remove(path)
+			}
+			if !indexed {
+				err = errors.Join(err, os.Remove(filepath.Join(dir, files[at].name+extIndex)))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkDamaged(t, dir, whole, fmt.Sprintf("segment %d, index %v: %s", at, indexed, how), before, text)
+			if err := errors.Join(os.WriteFile(path, before, 0o600), os.WriteFile(filepath.Join(dir, files[at].name+extIndex), index, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func checkDamaged(t *testing.T, dir string, whole []shownLine, how string, before, text []byte) {
+	t.Helper()
+	gone := map[record.Run]map[uint64]bool{runA: {}, runB: {}}
+	missing := uint64(0)
+	for off := 0; off < len(before); {
+		e, err := Next(before[off:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		end := off + len(e.Raw)
+		if e.Kind == KindBatch && (end > len(text) || string(text[off:end]) != string(before[off:end])) {
+			for i := e.First; i <= e.Last; i++ {
+				gone[e.Run][i] = true
+				missing++
+			}
+		}
+		off = end
+	}
+	l := open(t, dir, Options{Arrivals: true, ReadOnly: true})
+	got := lines(t, l, 1)
+	seen := map[record.Run]map[uint64]bool{runA: {}, runB: {}}
+	for run := range gone {
+		n := uint64(1)
+		for _, s := range got {
+			var first, last uint64
+			if _, err := fmt.Sscanf(s.text, run.String()+"/%d-%d corrupt", &first, &last); err == nil {
+				for i := first; i <= last; i++ {
+					seen[run][i] = true
+				}
+			} else if _, err := fmt.Sscanf(s.text, run.String()+"/%d", &first); err == nil {
+				last = first
+			} else {
+				continue
+			}
+			if first != n {
+				t.Fatalf("%s: %s after number %d of %s: %v", how, s.text, n-1, run, got)
+			}
+			n = last + 1
+		}
+		if !maps.Equal(seen[run], gone[run]) {
+			t.Fatalf("%s: of %s %v are gaps, want %v", how, run, seen[run], gone[run])
+		}
+	}
+	if records, _ := l.Lost(); records != missing {
+		t.Fatalf("%s: %d records are lost, want %d", how, records, missing)
+	}
+	for i := 1; i < len(got); i++ {
+		if got[i].n <= got[i-1].n {
+			t.Fatalf("%s: arrivals %v", how, got)
+		}
+	}
+	last := whole[len(whole)-1]
+	if got[len(got)-1].n != last.n || l.Arrival() != last.n+1 {
+		t.Fatalf("%s: ends with %v, then %d, want %v", how, got[len(got)-1], l.Arrival(), last)
+	}
+	for i := rand.IntN(5); i < len(got)-1; i += 5 { // a view that comes back gets the rest
+		if rest := lines(t, l, got[i].n+1); fmt.Sprint(rest) != fmt.Sprint(got[i+1:]) {
+			t.Fatalf("%s: after arrival %d there is %v, want %v", how, got[i].n, rest, got[i+1:])
+		}
+	}
+	for run := range gone { // and so does a FETCH, from numbers on that are there and that are not
+		for from := uint64(1); from < 12; from += 5 {
+			fetched(t, l, run, from, gone[run], how)
+		}
+	}
+	if records, _ := l.Lost(); records != missing {
+		t.Fatalf("%s: %d records are lost when they were fetched too, want %d", how, records, missing)
+	}
+}
+
+// fetched reads a run as a FETCH does: its holes are what is gone and nothing else.
+func fetched(t *testing.T, l *Log, run record.Run, from uint64, gone map[uint64]bool, how string) {
+	t.Helper()
+	c, _ := l.Cursor(run)
+	before := -1
+	for _, n := range numbers(t, l, run, from) {
+		hole := n < 0
+		if hole {
+			n = -n
+		}
+		if uint64(n) < c.Next && gone[uint64(n)] != hole {
+			t.Fatalf("%s: %d of %s is a hole: %v", how, n, run, hole)
+		}
+		if before >= 0 && n != before+1 {
+			for i := before + 1; i < n; i++ {
+				if !gone[uint64(i)] {
+					t.Fatalf("%s: %d of %s was not given", how, i, run)
+				}
+			}
+		}
+		before = n
+	}
+	if before < 0 || uint64(before) < c.Next-1 && !gone[c.Next-1] {
+		t.Fatalf("%s: %s ends at %d of %d", how, run, before, c.Next-1)
+	}
+}
+
+// TestBadBytesAreGaps: reading goes on at the next whole entry, and exactly what is missing is
+// a gap, wherever the bytes are: in an arrival line, twice in an append, across the runs.
+func TestBadBytesAreGaps(t *testing.T) {
+	dir, whole := damagedStore(t)
+	files, _, _ := segmentFiles(dir)
+	info, err := os.Stat(dir + "/" + files[1].name + files[1].ext)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := int(info.Size())
+	flip := func(text []byte, at int) { text[at%len(text)] ^= 1 }
+	for at := 0; at < size; at += 41 {
+		damaged(t, dir, whole, fmt.Sprint("a byte at ", at), func(text []byte) []byte { flip(text, at); return text })
+	}
+	damaged(t, dir, whole, "no file", func([]byte) []byte { return nil })
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 40 {
+		var at []int
+		for range 2 + rnd.IntN(4) {
+			at = append(at, rnd.IntN(size))
+		}
+		damaged(t, dir, whole, fmt.Sprint("bytes at ", at), func(text []byte) []byte {
+			for _, i := range at {
+				flip(text, i)
+			}
+			return text
+		})
+		from := rnd.IntN(size)
+		to := min(size, from+rnd.IntN(2000))
+		damaged(t, dir, whole, fmt.Sprint("nothing from ", from, " to ", to), func(text []byte) []byte { clear(text[min(from, len(text)):min(to, len(text))]); return text })
+		damaged(t, dir, whole, fmt.Sprint("cut at ", from), func(text []byte) []byte { return text[:min(from, len(text))] })
+	}
+}
+
+// TestDroppedIsNotLost: a segment that retention has dropped is not taken for one whose file
+// is gone, at the next opening either.
+func TestDroppedIsNotLost(t *testing.T) {
+	dir, whole := damagedStore(t)
+	l := open(t, dir, Options{Arrivals: true})
+	retain(t, l, Retention{MaxBytes: l.Bytes() / 2})
+	oldest := l.OldestArrival()
+	if oldest == 1 {
+		t.Fatal("nothing was dropped")
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, dir, Options{Arrivals: true})
+	got := lines(t, l, 1)
+	if want := whole[oldest-1:]; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the rest begins with %v, want %v", got[0], want[0])
+	}
+	if records, gaps := l.Lost(); records+gaps > 0 {
+		t.Errorf("%d records are lost, in %d gaps", records, gaps)
+	}
+}
