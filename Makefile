@@ -25,7 +25,7 @@ run: build ## run everything in one process: gateway :5000, feeds, subscriber.lo
 
 test: deps ## run all tests, with the race detector
 	@$(GO) vet -tags $(TAGS) ./...
-	@skipped=$$(mktemp) && { EARSHOT_TEST_SKIPPED=$$skipped $(GO) test -tags $(TAGS) -race -timeout 18m ./...; \
+	@skipped=$$(mktemp) && { EARSHOT_TEST_SKIPPED=$$skipped $(GO) test -tags $(TAGS) -race -timeout 30m ./...; \
 	code=$$?; sort -u $$skipped; rm -f $$skipped; exit $$code; }
 
 short: deps ## the tests that need no other process

@@ -37,10 +37,10 @@ type table struct {
 // choose keeps the rows that are wanted and those that they are compared with, and
 // tells whether any is. It marks the names that it knows.
 func (t *table) choose(wanted map[string]bool) bool {
+	whole := false
 	for _, name := range []string{t.name, t.group} {
 		if _, ok := wanted[name]; ok && name != "" {
-			wanted[name] = true
-			return true
+			wanted[name], whole = true, true
 		}
 	}
 	keep := map[string]bool{}
@@ -50,7 +50,7 @@ func (t *table) choose(wanted map[string]bool) bool {
 			keep[r.name()], keep[t.reference(r)] = true, true
 		}
 	}
-	t.rows = slices.DeleteFunc(t.rows, func(r row) bool { return !keep[r.name()] })
+	t.rows = slices.DeleteFunc(t.rows, func(r row) bool { return !whole && !keep[r.name()] })
 	return len(t.rows) > 0
 }
 

@@ -57,8 +57,9 @@ type Publisher struct {
 	writer  *journal.Writer
 	commits *journal.Commits
 	server  *feed.Server
-	context *zmq.Context // if it is the publisher's own
-	streams sync.Map     // service → *Stream
+	context *zmq.Context          // if it is the publisher's own
+	beside  func([]journal.Entry) // or nil
+	streams sync.Map              // service → *Stream
 
 	stepped  atomic.Bool // the wall clock was set
 	reserved atomic.Int64
@@ -141,7 +142,17 @@ func New(ctx *zmq.Context, o Options) (p *Publisher, err error) {
 	return p, nil
 }
 
-func (p *Publisher) hand(entries []journal.Entry) { p.server.Hand(entries) }
+// Beside has a function get what the record feed gets, for a subscriber in the same process.
+// It must not wait, and neither change the entries nor keep their slice; whoever keeps an
+// entry has to keep its Room. Call it before Run.
+func (p *Publisher) Beside(hand func([]journal.Entry)) { p.beside = hand }
+
+func (p *Publisher) hand(entries []journal.Entry) {
+	if p.beside != nil {
+		p.beside(entries) // before HEAD can speak of them
+	}
+	p.server.Hand(entries)
+}
 
 // Close gives up what New took, for a Publisher that was not run.
 func (p *Publisher) Close() (err error) {

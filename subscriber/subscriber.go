@@ -45,6 +45,7 @@ import (
 type Options struct {
 	Connect   []string      // record feeds to follow, "tcp://127.0.0.1:4445"
 	Advertise string        // replay's endpoint, if it is not the feed's host with the port that HEAD tells
+	Local     string        // of Connect, the publisher in this process, whose batches come by Hand; default none
 	Plain     []string      // foreign PUB sockets to log
 	Services  []string      // names of services; none means all
 	Text      string        // endpoint of a text feed that publishes again what is stored; empty: none
@@ -93,7 +94,8 @@ type Subscriber struct {
 	store   *store.Store
 	sources *sources
 	plain   []*plain
-	hub     *hub // or nil
+	local   atomic.Pointer[feed.Follower] // of Options.Local
+	hub     *hub                          // or nil
 	ran     bool
 	durable func() error // store's Sync, but for tests
 	Stats   Stats
@@ -141,10 +143,14 @@ func New(ctx *zmq.Context, st *store.Store, o Options) (*Subscriber, error) {
 	}
 	s.tracker = newTracker(st, o.FromNow, &s.Stats)
 	follow := func(endpoint string) (*feed.Follower, error) {
-		return feed.NewFollower(ctx, feed.FollowerOptions{
-			Endpoint: endpoint, Advertised: o.Advertise, Store: st.ID(), Name: o.Name, Services: o.Services,
+		f, err := feed.NewFollower(ctx, feed.FollowerOptions{
+			Endpoint: endpoint, Advertised: o.Advertise, Store: st.ID(), Name: o.Name, Services: o.Services, Local: endpoint == o.Local,
 			Peers: max(len(o.Connect), leastPeers), Sink: s.inbox.put, Logger: o.Logger, Reconnects: &s.Stats.Reconnects,
 		})
+		if endpoint == o.Local && err == nil && s.ran {
+			s.local.Store(f)
+		}
+		return f, err
 	}
 	var err error
 	s.sources, err = newSources(&s.o, follow, func(f *feed.Follower) { s.inbox.put(feed.Event{Kind: eventGone, From: f}) })
@@ -180,6 +186,14 @@ func (s *Subscriber) Endpoints() (text, rec, replay string) {
 // Found says which containers there are now. Those whose labels name a record feed are
 // followed beside Options.Connect. Safe for concurrent use.
 func (s *Subscriber) Found(all []docker.Member) { s.sources.find(all) }
+
+// Hand takes what the publisher of Options.Local has written, in order. It never waits; what
+// it drops is fetched.
+func (s *Subscriber) Hand(entries []journal.Entry) {
+	if f := s.local.Load(); f != nil {
+		f.Hand(entries)
+	}
+}
 
 // Close gives up what New took, for a Subscriber that was not run; after Run it does
 // nothing.

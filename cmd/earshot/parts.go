@@ -205,9 +205,9 @@ func (p *program) recorder(pub *publisher.Publisher, service string, trusted []n
 	return rec, usage(err)
 }
 
-// subscriber adds a store, what it follows, and its log file. A hub publishes again what
-// is stored.
-func (p *program) subscriber(connect []string, hub bool) (*subscriber.Subscriber, error) {
+// subscriber adds a store, what it follows, the feed of a publisher in this process among it,
+// and its log file. A hub publishes again what is stored.
+func (p *program) subscriber(local string, connect []string, hub bool) (*subscriber.Subscriber, error) {
 	s := p.s
 	zone, err := location(s.String("subscriber.tz"))
 	if err != nil {
@@ -229,8 +229,12 @@ func (p *program) subscriber(connect []string, hub bool) (*subscriber.Subscriber
 			return nil, err
 		}
 	}
+	if local != "" {
+		connect = append([]string{local}, connect...)
+	}
 	o := subscriber.Options{
 		Connect:   connect,
+		Local:     local,
 		Advertise: s.String("feed.advertise"),
 		Plain:     s.Strings("subscriber.plain"),
 		Services:  s.Strings("subscriber.topics"),

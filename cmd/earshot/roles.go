@@ -67,9 +67,11 @@ func up(ctx context.Context, s *settings, out io.Writer) (err error) {
 	text, record, replay := pub.Endpoints()
 	publishing := p.parts
 	p.parts = nil
-	if _, err := p.subscriber(append([]string{reachable(record)}, s.Strings("subscriber.connect")...), false); err != nil {
+	sub, err := p.subscriber(reachable(record), s.Strings("subscriber.connect"), false)
+	if err != nil {
 		return errors.Join(err, pub.Close())
 	}
+	pub.Beside(sub.Hand)
 	p.parts = append(p.parts, publishing...)
 	upstreams, err := p.services(pub)
 	if err != nil {
@@ -224,7 +226,7 @@ the PUB sockets of other programs, at most once.`,
 			return err
 		}
 		connect := s.Strings("subscriber.connect")
-		if _, err = p.subscriber(connect, true); err == nil {
+		if _, err = p.subscriber("", connect, true); err == nil {
 			_, err = p.console()
 		}
 		if err != nil {

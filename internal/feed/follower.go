@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -61,11 +62,12 @@ type FollowerOptions struct {
 	Services   []string // names of services; none means all
 	Peers      int      // publishers that the memory is planned for; default 1
 	Memory     int64    // bytes queued from all publishers; default 64 MiB
+	Local      bool     // the publisher is in this process: its batches come by Hand, and the feed has HEAD alone
 
 	Reconnects *atomic.Uint64 // counts with Stats.Reconnects those of all who share it; default none
 
-	// Sink gets every event, from the Follower's goroutine. It must not wait; false
-	// says that a live message was dropped for want of room.
+	// Sink gets every event, from the Follower's goroutine or Hand's. It must not wait;
+	// false says that a live message was dropped for want of room.
 	Sink   func(Event) bool
 	Logger *slog.Logger // default: discard
 }
@@ -95,7 +97,7 @@ type Follower struct {
 	fetching map[record.Run]bool
 	owes     time.Time     // since when replay owes a word
 	owing    time.Duration // how long it may
-	left     bool          // the feed: only HEAD is heard
+	left     atomic.Bool   // the feed: only HEAD is heard
 	heard    time.Time
 	again    time.Time // of the next reconnect, while silent
 	silent   bool
@@ -235,6 +237,9 @@ func (f *Follower) subscribe() error {
 
 // topics is what is subscribed to beside HEAD.
 func (f *Follower) topics() (topics []string) {
+	if f.o.Local {
+		return nil
+	}
 	for _, s := range f.o.Services {
 		topics = append(topics, Topic(s))
 	}
@@ -246,10 +251,10 @@ func (f *Follower) topics() (topics []string) {
 
 // live leaves the feed or joins it.
 func (f *Follower) live(on bool) {
-	if on == !f.left {
+	if on == !f.left.Load() {
 		return
 	}
-	f.left = !on
+	f.left.Store(!on)
 	for _, t := range f.topics() {
 		var err error
 		if on {
@@ -261,6 +266,33 @@ func (f *Follower) live(on bool) {
 			f.o.Logger.Error("topic not changed", "endpoint", f.o.Endpoint, "topic", t, "error", err)
 		}
 	}
+}
+
+// Hand takes batches and gaps from a publisher of this process, in order, as its record feed
+// would bring them: no socket, no copy, no wake-up of libzmq's. They are as little to be relied
+// on as the feed, and what does not come is fetched. It never waits, and may be called from
+// any goroutine.
+func (f *Follower) Hand(entries []journal.Entry) {
+	if f.left.Load() {
+		return
+	}
+	for i := range entries {
+		e := entries[i]
+		if e.Kind != journal.KindBatch && e.Kind != journal.KindGap || !f.wants(e.Service) {
+			continue
+		}
+		e.Room.Keep()
+		f.Stats.Messages.Add(1)
+		f.Stats.Bytes.Add(uint64(len(e.Raw)))
+		if !f.o.Sink(Event{Kind: EventLive, From: f, Entries: []journal.Entry{e}, Bytes: len(e.Raw), Room: e.Room}) {
+			f.Stats.Dropped.Add(1)
+			e.Room.Free()
+		}
+	}
+}
+
+func (f *Follower) wants(service string) bool {
+	return len(f.o.Services) == 0 || slices.Contains(f.o.Services, service)
 }
 
 // drainFeed takes all that the feed has, so that its publisher never has to drop for

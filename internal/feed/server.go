@@ -306,7 +306,7 @@ func (s *Server) runRecord(ctx context.Context) error {
 	s.patient.hear = func() error {
 		more, err := subscriptions(s.record, topics)
 		fresh = fresh || more
-		s.listening.Store(len(topics) > 0)
+		s.listening.Store(len(topics) > 1 || len(topics) == 1 && !topics[HeadTopic]) // HEAD alone wants no batch
 		return err
 	}
 	defer s.listening.Store(false)
