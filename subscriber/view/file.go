@@ -95,6 +95,7 @@ func OpenFile(src Source, o FileOptions) (*File, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	o.Path = filepath.Clean(o.Path) // the files that were left are compared with it
 	if err := durable.MkdirAll(filepath.Dir(o.Path), 0o750); err != nil {
 		return nil, fmt.Errorf("view: %w", err)
 	}
@@ -150,10 +151,14 @@ const leftLayout = "20060102T150405.000000Z"
 
 // left lists the files that were left, oldest first. Others whose names begin and end so are
 // somebody else's.
-func (v *File) left() []string {
-	all, _ := filepath.Glob(v.leftAs("*"))
-	all = slices.DeleteFunc(all, func(path string) bool { return v.leftAt(path).IsZero() })
-	slices.Sort(all)
+func (v *File) left() (all []string) {
+	dir := filepath.Dir(v.o.Path)
+	entries, _ := os.ReadDir(dir) // in the order of their names
+	for _, e := range entries {
+		if path := filepath.Join(dir, e.Name()); !v.leftAt(path).IsZero() {
+			all = append(all, path)
+		}
+	}
 	return all
 }
 

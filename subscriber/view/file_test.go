@@ -457,3 +457,68 @@ func TestStoreFromABackup(t *testing.T) {
 		t.Errorf("%v, beside %v: %d lines, want %d", err, v.left(), bytes.Count(got, newline), bytes.Count(s.want, newline))
 	}
 }
+
+// TestPathsOfOneFile: however the file's path is written, those that were left are found: by
+// their bound, in their order, and after a death.
+func TestPathsOfOneFile(t *testing.T) {
+	for _, path := range []string{"x.log", "./x.log", "logs//x.log", "logs/../x.log", "logs/./x.log", "[logs]/x.log", "lo*s/x-?.log"} {
+		t.Run(path, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			s := newShelf(t)
+			o := FileOptions{Path: path, Checkpoint: "view", Format: s.f, RotateBytes: 1, Keep: 3, FreeFloor: 1e-9}
+			v, err := OpenFile(s.log, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := s.log.Reader(v.next)
+			for range 6 {
+				s.add(1)
+				s.show(v, r)
+			}
+			lines := bytes.SplitAfter(s.want, newline)
+			if s.want = bytes.Join(lines[3:], nil); len(v.left()) != 3 {
+				t.Errorf("%v were left, want 3", v.left())
+			}
+			s.check(v, "rotated")
+			v.o.RotateBytes = 1 << 20
+			s.add(1)
+			s.show(v, r)
+			if err := os.Rename(v.o.Path, v.leaveAs(time.Now())); err != nil { // it dies before the next file is made
+				t.Fatal(err)
+			}
+			_ = v.Close()
+			o.RotateBytes, o.Keep = 1<<20, 10
+			if v, err = OpenFile(s.log, o); err != nil {
+				t.Fatal(err)
+			}
+			s.add(1)
+			s.show(v, s.log.Reader(v.next))
+			s.check(v, "after a death")
+			if n := len(v.left()); n != 4 {
+				t.Errorf("%d were left, want 4", n)
+			}
+		})
+	}
+}
+
+// TestNoRoomTakesOldFiles: want of space takes the old files, whatever the path looks like.
+func TestNoRoomTakesOldFiles(t *testing.T) {
+	t.Chdir(t.TempDir())
+	s := newShelf(t)
+	s.add(1)
+	v, err := OpenFile(s.log, FileOptions{Path: "./logs//x.log", Checkpoint: "view", Format: s.f, FreeFloor: 1e-9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.show(v, s.log.Reader(v.next))
+	if err := v.leave(); err != nil {
+		t.Fatal(err)
+	}
+	v.o.FreeFloor = 1.1
+	if err := v.makeRoom(); err == nil {
+		t.Error("there is room")
+	}
+	if all, _ := filepath.Glob("logs/*"); len(all) != 1 {
+		t.Errorf("%v are there, want the present file", all)
+	}
+}
