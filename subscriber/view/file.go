@@ -324,9 +324,7 @@ func (v *File) housekeep() error {
 			return nil
 		}
 	}
-	if info, err := v.f.Stat(); err == nil && info.Size() < v.length { // somebody cut it
-		v.length, v.torn = info.Size(), nil
-	}
+	v.noteCut()
 	if len(v.buf)+len(v.torn) == 0 && v.length > 0 && (v.length >= v.o.RotateBytes || time.Since(v.began) >= v.o.RotateEvery) {
 		if err := v.leave(); err != nil {
 			v.pause(err)
@@ -337,6 +335,13 @@ func (v *File) housekeep() error {
 		v.o.Logger.Warn("view's place not saved", "file", v.o.Path, "error", err)
 	}
 	return nil
+}
+
+// noteCut finds out whether somebody has cut the file.
+func (v *File) noteCut() {
+	if info, err := v.f.Stat(); err == nil && info.Size() < v.length {
+		v.length, v.torn = info.Size(), nil
+	}
 }
 
 func (v *File) reopen() error {
@@ -396,6 +401,7 @@ func (v *File) leave() error {
 
 // checkpoint saves the view's place, never ahead of what is durable.
 func (v *File) checkpoint() error {
+	v.noteCut()
 	cp := checkpoint{Seq: v.cps.Seq, Arrival: v.next, Inode: v.inode, Length: v.length - int64(len(v.torn)), Sum: v.cps.Sum, Began: v.began.Round(0), BootID: v.boot, Format: v.o.Format.mark()}
 	if len(v.buf) > 0 || cp == v.cps.checkpoint {
 		return nil

@@ -2,6 +2,7 @@ package view
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -131,6 +132,34 @@ func TestCutByOthers(t *testing.T) {
 	}
 	if got := s.shown(v); bytes.IndexByte(got, 0) >= 0 || !bytes.HasSuffix(got, []byte("record 31\n")) {
 		t.Errorf("left with %q", got)
+	}
+}
+
+// TestCutBeforeAStop: also when the process stops before it has seen that the file was cut.
+func TestCutBeforeAStop(t *testing.T) {
+	for _, more := range []int{0, 1} {
+		s := newShelf(t)
+		s.add(20)
+		v := s.open(FileOptions{})
+		if err := v.show(s.log.Reader(v.next)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(v.o.Path, 0); err != nil {
+			t.Fatal(err)
+		}
+		s.want = nil
+		if more > 0 {
+			s.add(more)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := v.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		v = s.open(FileOptions{})
+		s.add(3)
+		s.show(v, s.log.Reader(v.next))
+		s.check(v, fmt.Sprint(more, " lines behind the cut"))
 	}
 }
 
