@@ -168,10 +168,11 @@ var errPassed = errors.New("passed")
 const (
 	findLines = 1 << 20 // bytes of the file's end that are looked for, more than a line can have
 	findFirst = 64      // arrivals before the checkpoint that are looked at first
+	findFiles = 4       // files' worth of lines that are looked at on either side of it, or half as many
 )
 
-// find goes on behind the last line of the file, wherever in the store that is. Where it is
-// not in the store the file is not ours.
+// find goes on behind the last line of the file, wherever around the checkpoint that is. Where
+// it is not there the file is not ours: to look through the whole store could take hours.
 func (v *File) find(cp checkpoint) (found bool, err error) {
 	end := make([]byte, min(v.length, findLines))
 	if _, err := v.f.ReadAt(end, v.length-int64(len(end))); err != nil {
@@ -186,12 +187,15 @@ func (v *File) find(cp checkpoint) (found bool, err error) {
 		return false, nil
 	}
 	lacks := cp.Length - (v.length - int64(len(torn)))
-	oldest := v.src.OldestArrival()
-	for back, from := uint64(findFirst), oldest+1; from > oldest && !found; back *= 64 {
-		from = max(oldest, cp.Arrival-min(back, cp.Arrival))
-		if v.next, found, err = v.endsAs(end, from, cp.Arrival, lacks); err != nil {
+	oldest, bound := v.src.OldestArrival(), max(findFiles*v.o.RotateBytes, findFiles*findLines)
+	for back, last := uint64(findFirst), false; !last && !found; {
+		from := max(oldest, cp.Arrival-min(back, cp.Arrival))
+		var before int64
+		if v.next, before, found, err = v.endsAs(end, from, cp.Arrival, lacks, bound); err != nil {
 			return false, err
 		}
+		last = from == oldest || before >= bound/2 // more would be more than the bound
+		back = uint64(min(64*float64(back), float64(back)*float64(bound)/float64(max(before, 1))))
 	}
 	if found {
 		v.torn = torn
@@ -202,23 +206,26 @@ func (v *File) find(cp checkpoint) (found bool, err error) {
 	return found, nil
 }
 
-// endsAs renders the store from an arrival on, and is the arrival behind the lines end. If
-// there are several, it is the one from which the store has as much up to
-// near as the file lacks (or behind near, as it has more), or else the nearest.
-func (v *File) endsAs(end []byte, from, near uint64, lacks int64) (next uint64, found bool, err error) {
+// endsAs renders the store from an arrival on, up to bound bytes behind near, and is the
+// arrival behind the lines end. If there are several, it is the one from which the store has
+// as much up to near as the file lacks (or behind near, as it has more), or else the nearest.
+// before is how many bytes the store has from the first arrival up to near.
+func (v *File) endsAs(end []byte, from, near uint64, lacks, bound int64) (next uint64, before int64, found bool, err error) {
 	last := end[bytes.LastIndexByte(end[:len(end)-1], '\n')+1:]
 	whole := from == v.src.OldestArrival() // there is nothing before it to be compared
 	var lines []byte
-	var total, nearTotal int64
+	var total int64
 	type place struct {
 		next  uint64
 		total int64
 	}
 	var places []place
 	added := func(start int, n uint64) {
-		total += int64(len(lines) - start)
+		if n >= from { // an entry may begin before that
+			total += int64(len(lines) - start)
+		}
 		if n < near {
-			nearTotal = total
+			before = total
 		}
 		first := len(lines) - len(end)
 		if bytes.Equal(lines[start:], last) && (first >= 0 && bytes.Equal(lines[first:], end) || first < 0 && whole && bytes.HasSuffix(end, lines)) {
@@ -227,6 +234,9 @@ func (v *File) endsAs(end []byte, from, near uint64, lacks int64) (next uint64, 
 	}
 	r := v.src.Reader(from)
 	err = r.Read(func(e *journal.Entry, n uint64) error {
+		if before > 2*bound || total-before > bound {
+			return errPassed
+		}
 		if keep := len(end); len(lines) > 2*keep+findLines { // what is before does not matter
 			lines = append(lines[:0], lines[len(lines)-keep:]...)
 		}
@@ -244,18 +254,24 @@ func (v *File) endsAs(end []byte, from, near uint64, lacks int64) (next uint64, 
 		}
 		return nil
 	})
+	if errors.Is(err, errPassed) {
+		err = nil
+	}
+	if before > 2*bound { // lines are much longer here than near near: where that is, is not known
+		places = nil
+	}
 	next = near
 	for _, p := range places {
-		fits := nearTotal-p.total == lacks
+		fits := before-p.total == lacks
 		if !found || fits || distance(p.next, near) < distance(next, near) {
 			next, found = p.next, true
 		}
 		if fits {
-			return next, true, errors.Join(err, r.Close())
+			return next, before, true, errors.Join(err, r.Close())
 		}
 	}
-	found = found && (whole || len(places) == 1) // one of many is looked for among all
-	return next, found, errors.Join(err, r.Close())
+	found = found && (whole || before >= bound/2 || len(places) == 1) // one of many is looked for among all
+	return next, before, found, errors.Join(err, r.Close())
 }
 
 func distance(a, b uint64) uint64 { return max(a, b) - min(a, b) }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/earshot-mq/earshot/internal/journal"
 )
 
 // TestDataPutBack copies the log files and the checkpoint while both go on, each at a moment
@@ -199,6 +201,70 @@ func TestCutByAnEditor(t *testing.T) {
 			t.Errorf("behind %.30q: %q", foreign, b)
 		}
 		_ = v.Close()
+	}
+}
+
+// looked is a store that notes the lowest arrival from which it is read.
+type looked struct {
+	*journal.Log
+	from uint64
+}
+
+func (l *looked) Reader(n uint64) *journal.Reader {
+	l.from = min(l.from, n)
+	return l.Log.Reader(n)
+}
+
+// TestNotOursIsNotLookedForEverywhere: a file that is not ours keeps nobody waiting until the
+// whole store was rendered, and one that is a few files old is found.
+func TestNotOursIsNotLookedForEverywhere(t *testing.T) {
+	s := newShelf(t)
+	const batches, each = 150, 1000
+	old := 0
+	for i := range batches {
+		if s.add(each); i == batches-12 {
+			old = len(s.want)
+		}
+	}
+	bound := int64(findFiles * findLines)
+	if int64(len(s.want)) < 2*bound || int64(len(s.want)-old) > bound/4 {
+		t.Fatalf("%d bytes of lines, %d of them behind the old end: this test shows nothing", len(s.want), len(s.want)-old)
+	}
+	o := FileOptions{Path: filepath.Join(s.dir, "logs", "subscriber.log"), Checkpoint: filepath.Join(s.dir, "view"), Format: s.f, FreeFloor: 1e-9, RotateBytes: 1 << 10}
+	v, err := OpenFile(s.log, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(v.show(s.log.Reader(v.next)), v.checkpoint(), v.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s.copyFile("view", "copy-view")
+	for name, c := range map[string]struct {
+		text []byte
+		left int
+	}{
+		"ours": {s.want[:old], 0},
+		"not":  {[]byte("a line of somebody's\n"), 1},
+	} {
+		if err := os.WriteFile(v.o.Path, c.text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		src := &looked{Log: s.log, from: s.next}
+		v, err = OpenFile(src, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(v.left()); n != c.left {
+			t.Errorf("%s: %d files were left, want %d", name, n, c.left)
+		}
+		if most := uint64(bound*5/4) / uint64(len(s.want)/(batches*each)); s.next-src.from > most {
+			t.Errorf("%s: %d of %d arrivals were looked at, want at most %d", name, s.next-src.from, s.next, most)
+		}
+		_ = v.Close()
+		for _, left := range v.left() {
+			_ = os.Remove(left)
+		}
+		s.copyFile("copy-view", "view")
 	}
 }
 
