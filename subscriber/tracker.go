@@ -32,7 +32,7 @@ const (
 	stuckAfter  = 5 * time.Second  // a fetch without progress is asked for again
 	slowRepairs = 3                // repairs within slowWithin: too slow for the live feed
 	slowWithin  = 10 * time.Second //
-	slowFor     = 30 * time.Second // then FETCH carries the run for so long, with jitter
+	slowFor     = 30 * time.Second // then, or when the feed is left, FETCH carries the run for so long, with jitter
 	leaveAfter  = 10 * time.Second // a run that is fetched and behind for so long: the feed is only in its way
 	joinBelow   = 2 * time.Second  // until what is missing is younger
 	maxLeft     = 8                // runs of a peer whose feed is left: FETCH has to carry all
@@ -402,15 +402,22 @@ func (t *tracker) tick(now time.Time) (stranded uint64) {
 }
 
 // feeds leaves the feeds of the peers that are too slow to follow, or that have been fetched
-// from for long: what they send is dropped here anyway, on both ends' cost. Call it each
+// from for long: what they send is dropped here anyway, on both ends' cost. One that was left
+// is joined when what it has is here, whether or not it is fetched at the moment. Call it each
 // second, after lags.
 func (t *tracker) feeds(now time.Time) {
 	type state struct {
-		runs       int
-		slow, late bool
+		runs int
+		slow []*tracked
+		late bool
 	}
 	peers := map[peer]*state{}
 	for _, r := range t.runs {
+		behind := time.Duration(0)
+		if r.behindTo > 0 {
+			behind = now.Sub(r.behind)
+		}
+		stays := now.Before(r.stay)
 		for p, s := range r.sources {
 			if r.done || !s.away.IsZero() {
 				continue
@@ -421,14 +428,11 @@ func (t *tracker) feeds(now time.Time) {
 				peers[p] = st
 			}
 			st.runs++
-			if r.from == p {
-				behind := time.Duration(0)
-				if r.behindTo > 0 {
-					behind = now.Sub(r.behind)
-				}
-				st.slow = st.slow || now.Before(r.stay) || behind >= leaveAfter
-				st.late = st.late || now.Before(r.stay) || behind >= joinBelow
+			if r.from == p && (stays || behind >= leaveAfter) {
+				st.slow = append(st.slow, r)
 			}
+			has := s.last >= r.next && s.gone < r.next
+			st.late = st.late || stays || has && behind >= joinBelow
 		}
 	}
 	for p := range t.left {
@@ -438,12 +442,22 @@ func (t *tracker) feeds(now time.Time) {
 		}
 	}
 	for p, st := range peers {
-		if st.slow && st.runs <= maxLeft && !t.left[p] {
+		if len(st.slow) > 0 && st.runs <= maxLeft && !t.left[p] {
 			t.left[p] = true
 			p.Live(false)
+			for _, r := range st.slow {
+				r.stays(now)
+			}
 		}
 	}
 	t.stats.Left.Store(int64(len(t.left)))
+}
+
+// stays has FETCH carry a run for a while, if it does not yet.
+func (r *tracked) stays(now time.Time) {
+	if !now.Before(r.stay) {
+		r.stay = now.Add(slowFor + rand.N(slowFor/4))
+	}
 }
 
 // lags is what is missing of the runs that lack something, most first and at most mostLags

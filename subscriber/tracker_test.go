@@ -549,7 +549,13 @@ func TestTrackerLeavesAFeedThatIsTooFast(t *testing.T) {
 	b.head(p, 1, 1000)
 	b.want("all is there, and only FETCH tells of more", p.heard(), "[]")
 	b.data(p, 1001, 1100)
-	b.second()
+	for range slowFor/time.Second - 1 { // one has passed
+		b.second()
+		b.want("for half a minute", p.heard(), "[]")
+	}
+	for range slowFor / 4 / time.Second {
+		b.second()
+	}
 	b.want("caught up", p.heard(), "[live true]")
 	b.live(p, 1101, 1101)
 	b.want("live again", p.heard(), "[stop]")
@@ -569,6 +575,42 @@ func TestTrackerLeavesAFeedThatIsTooFast(t *testing.T) {
 	b.second()
 	if said := p.heard(); said != "[]" || b.stats.Left.Load() != 0 {
 		t.Errorf("a peer that is not followed any more: %s", said)
+	}
+}
+
+// TestTrackerJoinsWhenItHasCaughtUp: a feed that was left is not joined while much is missing, also
+// when nothing happens to be fetched at the moment, and is where another peer tells of more than
+// its own has.
+func TestTrackerJoinsWhenItHasCaughtUp(t *testing.T) {
+	b, p, q := newBench(t), &shop{}, &shop{}
+	b.welcome(p, offer(1, 1000))
+	for range 12 {
+		b.second()
+		b.data(p, b.runs[testRun].next, b.runs[testRun].next)
+	}
+	if !b.left[p] {
+		t.Fatal("the feed was not left")
+	}
+	for range 60 {
+		b.data(p, b.runs[testRun].next, b.runs[testRun].next)
+		b.second()
+	}
+	p.heard()
+	b.paused = true // or other runs are fetched
+	b.reset(p)
+	b.second()
+	b.want("far behind, and nothing is fetched", p.heard(), "[]")
+	b.paused = false
+	b.second()
+	b.want("it goes on", p.heard(), fmt.Sprintf("[fetch %d]", b.runs[testRun].next))
+	b.offers(q, offer(1, 2000), true, b.now)
+	b.silent(q, b.now)
+	b.data(p, b.runs[testRun].next, 1000)
+	for range 5 {
+		b.second()
+	}
+	if b.runs[testRun].heard != 2000 || b.left[p] {
+		t.Errorf("it is left for what it does not have: %s", p.heard())
 	}
 }
 
