@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/earshot-mq/earshot/publisher/record"
 )
@@ -19,6 +20,7 @@ type piece struct {
 	off, end int64
 	after    uint64  // store: the arrival of the entry behind it
 	gaps     []Entry // what was lost; they have the last arrivals of those that were, so that each is shown once
+	came     time.Time
 
 	good uint64 // records between the first piece of its append and this one
 }
@@ -112,14 +114,15 @@ func named(b []byte) bool {
 	return ok && (string(name) == "batch" || kindOf(name) != 0)
 }
 
-// examine finds the pieces of a segment up to end that are no entries, and what was lost
-// with them. The numbers of a run have no holes in a log: what is missing between two
-// entries, or between the first and the last number that the segment had, was there.
-func (l *Log) examine(s *segment, r io.ReaderAt, end int64) ([]piece, error) {
+// examine finds the pieces of a segment that are no entries, and what was lost with them. The
+// numbers of a run have no holes in a log: what is missing between two entries, or between
+// the first and the last number that the segment had, was there. How far the segment goes is
+// looked up with those: it may be written meanwhile.
+func (l *Log) examine(s *segment, r io.ReaderAt) ([]piece, error) {
 	l.mu.RLock()
 	all, known := s.pieces, s.pieces != nil
 	next, last, ends := l.expectedLocked(s)
-	pos := s.Began
+	pos, end, closed, newest := s.Began, s.Size, s.closed, s.newest()
 	l.mu.RUnlock()
 	if known {
 		return all, nil
@@ -129,6 +132,7 @@ func (l *Log) examine(s *segment, r io.ReaderAt, end int64) ([]piece, error) {
 	var groups []pieces
 	group, good := -1, uint64(0) // the first piece of an append, and the records since
 	began := uint64(0)
+	var came, first time.Time // the last arrival line's, and the first one's
 	settle := func(n uint64) {
 		if pos = n; group >= 0 {
 			groups = append(groups, pieces{from: group, to: len(all), began: began, room: max(n, began+good) - began - good})
@@ -139,6 +143,9 @@ func (l *Log) examine(s *segment, r io.ReaderAt, end int64) ([]piece, error) {
 		switch e.Kind {
 		case KindArrival:
 			settle(e.N)
+			if came = e.Time; first.IsZero() {
+				first = came
+			}
 		case KindBatch, KindGap:
 			if n, ok := next[e.Run]; ok && e.First > n {
 				gone = append(gone, lost{e.Run, n, e.First - 1, seen[e.Run]})
@@ -154,7 +161,7 @@ func (l *Log) examine(s *segment, r io.ReaderAt, end int64) ([]piece, error) {
 		if group < 0 {
 			group, good, began = len(all), 0, pos
 		}
-		all = append(all, piece{off: off, end: end, good: good})
+		all = append(all, piece{off: off, end: end, good: good, came: came})
 	})
 	if err != nil {
 		return nil, err
@@ -181,10 +188,15 @@ func (l *Log) examine(s *segment, r io.ReaderAt, end int64) ([]piece, error) {
 	if all == nil {
 		all = []piece{}
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if s.closed {
+	for i := range all { // the segment before may be dropped: each Reader is to tell the same
+		if p := &all[i]; p.came.IsZero() {
+			p.came = cmp.Or(first, newest.UTC())
+		}
+	}
+	if closed { // else more may come
+		l.mu.Lock()
 		s.pieces = all
+		l.mu.Unlock()
 	}
 	return all, nil
 }
@@ -298,17 +310,18 @@ func (l *Log) Lost() (records, gaps uint64) {
 	return l.lostRecords, l.lostGaps
 }
 
-// without is what a segment had, as gaps, and the arrival after it.
-func (l *Log) without(s *segment) (gaps []Entry, ends uint64) {
+// without is what a segment had, as gaps, the arrival after it, and a time when it was written.
+func (l *Log) without(s *segment) (gaps []Entry, ends uint64, came time.Time) {
 	l.mu.RLock()
 	first, last, ends := l.expectedLocked(s)
+	came = s.newest().UTC()
 	l.mu.RUnlock()
 	runs := slices.Collect(maps.Keys(first))
 	slices.SortFunc(runs, byID)
 	for _, run := range runs {
 		gaps = append(gaps, l.lose(run, first[run], last[run]))
 	}
-	return gaps, ends
+	return gaps, ends, came
 }
 
 // byID is the order in which runs are listed.

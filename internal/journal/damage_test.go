@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/earshot-mq/earshot/publisher/record"
@@ -33,7 +35,10 @@ func lines(t *testing.T, l *Log, n uint64) (all []shownLine) {
 			if e.Kind == KindGap {
 				text = fmt.Sprintf("%s/%d-%d %s", e.Run, e.First, e.Last, e.Reason)
 			}
-			all = append(all, shownLine{n + i, text})
+			if e.Time.IsZero() {
+				t.Fatalf("%s came at no time", text)
+			}
+			all = append(all, shownLine{n + i, fmt.Sprint(text, " at ", e.Time)}) // for every Reader
 			next = n + i + 1
 		}
 		return nil
@@ -266,5 +271,79 @@ func TestDroppedIsNotLost(t *testing.T) {
 	}
 	if records, gaps := l.Lost(); records+gaps > 0 {
 		t.Errorf("%d records are lost, in %d gaps", records, gaps)
+	}
+}
+
+// TestBadBytesWhileWritten: what is appended while a reader is at bad bytes of the same segment
+// is not lost, and when the segment is closed meanwhile its other bad bytes are found too.
+func TestBadBytesWhileWritten(t *testing.T) {
+	for _, closed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("closed %v", closed), func(t *testing.T) {
+			dir := t.TempDir()
+			l := open(t, dir, Options{Arrivals: true, SegmentBytes: 4 << 10})
+			spoil := func(seq uint64) {
+				t.Helper()
+				appendAll(t, l, batch(runA, seq, 1))
+				l.mu.RLock()
+				path, at := l.cur.path(dir), l.cur.Size-5
+				l.mu.RUnlock()
+				f, err := os.OpenFile(path, os.O_RDWR, 0)
+				if err == nil {
+					_, err = f.WriteAt([]byte("x"), at)
+					err = errors.Join(err, f.Close())
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			appendAll(t, l, batch(runA, 1, 1))
+			spoil(2)
+			last := uint64(4)
+			r := l.Reader(1)
+			defer r.Close()
+			var got []string
+			read := func() {
+				t.Helper()
+				err := r.Read(func(e *Entry, n uint64) error {
+					got = append(got, fmt.Sprintf("%d: %d-%d %s", n, e.First, e.Last, e.Reason))
+					if len(got) > 1 {
+						return nil
+					}
+					if appendAll(t, l, batch(runA, 3, 1), batch(runA, 4, 1)); closed {
+						spoil(5)
+						last = 5
+						for first := l.cur; l.cur == first; {
+							last++
+							appendAll(t, l, batch(runA, last, 1))
+						}
+						return l.Sync()
+					}
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			read()
+			read()
+			var want []string
+			for n := uint64(1); n <= last; n++ {
+				reason := ""
+				if n == 2 || closed && n == 5 {
+					reason = "corrupt"
+				}
+				want = append(want, fmt.Sprintf("%d: %d-%d %s", n, n, n, reason))
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+			lost := uint64(1)
+			if closed {
+				lost = 2
+			}
+			if n, _ := l.Lost(); n != lost {
+				t.Errorf("%d records are lost, want %d", n, lost)
+			}
+		})
 	}
 }

@@ -288,7 +288,7 @@ type Reader struct {
 	f    *os.File
 	off  int64
 	at   uint64    // the arrival at off, once an arrival line before it was read
-	came time.Time // of that line
+	came time.Time // of that line, or of what was lost with it
 }
 
 // Reader begins at arrival n, or at the oldest one that is there.
@@ -351,12 +351,12 @@ func (r *Reader) readTo(end int64, f func(e *Entry, n uint64) error) error {
 	if err != nil && !isBad(err) && !errors.Is(err, ErrVersion) || r.off >= end {
 		return err
 	}
-	return r.mend(end, f)
+	return r.mend(f)
 }
 
 // mend gives the gaps of what bytes at the reader's offset have taken, and goes on behind them.
-func (r *Reader) mend(end int64, f func(e *Entry, n uint64) error) error {
-	all, err := r.l.examine(r.s, r.f, end)
+func (r *Reader) mend(f func(e *Entry, n uint64) error) error {
+	all, err := r.l.examine(r.s, r.f)
 	if err != nil {
 		return err
 	}
@@ -364,6 +364,7 @@ func (r *Reader) mend(end int64, f func(e *Entry, n uint64) error) error {
 	if i < 0 {
 		return fmt.Errorf("journal: %s changed at %d while it was read: %w", r.s.Name, r.off, ErrCorrupt)
 	}
+	r.came = all[i].came
 	if err := r.give(all[i].gaps, all[i].after, f); err != nil {
 		return err
 	}
@@ -371,7 +372,7 @@ func (r *Reader) mend(end int64, f func(e *Entry, n uint64) error) error {
 	return nil
 }
 
-// give gives gaps whose arrivals end before after.
+// give gives gaps whose arrivals end before after, and that came when the reader says.
 func (r *Reader) give(gaps []Entry, after uint64, f func(e *Entry, n uint64) error) error {
 	for i := range gaps {
 		e, n := gaps[i], after-uint64(len(gaps)-i)
@@ -439,7 +440,8 @@ func (r *Reader) pass(at place, f func(e *Entry, n uint64) error) error {
 	case i == all-1 && !at.s.closed:
 		return fmt.Errorf("journal: %s is gone; was it removed? start anew", at.path)
 	}
-	gaps, ends := r.l.without(at.s)
+	gaps, ends, came := r.l.without(at.s)
+	r.came = came
 	if err := r.give(gaps, ends, f); err != nil {
 		return err
 	}
