@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -345,5 +346,48 @@ func TestBadBytesWhileWritten(t *testing.T) {
 				t.Errorf("%d records are lost, want %d", n, lost)
 			}
 		})
+	}
+}
+
+// TestVersionOfBadBytes: a digit that was changed in the version of a batch that no other entry of
+// its run is near is bad bytes like others, and not a file that only a later program reads.
+func TestVersionOfBadBytes(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, Options{SegmentBytes: 1 << 20})
+	next := uint64(1)
+	for n := uint64(1); n <= 3; n++ { // each in an extent of its own
+		appendAll(t, l, batch(runA, n, 1))
+		for range 30 {
+			appendAll(t, l, batch(runB, next, 10))
+			next += 10
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := l.segs[0].path(dir)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := batch(runA, 2, 1)
+	text[bytes.Index(text, second.Raw)+bytes.Index(second.Raw, []byte(`"v":1`))+4] ^= 2
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, dir, Options{})
+	if got := numbers(t, l, runA, 1); fmt.Sprint(got) != "[1 -2 3]" {
+		t.Errorf("there are %v", got)
+	}
+	var h *Hole
+	if _, _, err := l.Read(nil, runA, 2, 1<<12); !errors.As(err, &h) || !h.Corrupt || h.From != 2 || h.To != 2 {
+		t.Errorf("2 is %v", err)
+	}
+	text = bytes.ReplaceAll(text, []byte(`"v":1`), []byte(`"v":3`))
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := l.Read(nil, runA, 1, 1<<12); !errors.Is(err, ErrVersion) {
+		t.Errorf("of another version: %v", err)
 	}
 }

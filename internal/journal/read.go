@@ -118,7 +118,11 @@ func (l *Log) readSegment(dst []byte, at place, run record.Run, next uint64, lim
 		return nil
 	}
 	for x := range l.extentsAt(&at, run, next) {
-		if err = scanOn(f, x.off, min(x.end, at.size), take, func(int64, int64) { bad = true }); err != nil {
+		err = scanOn(f, x.off, min(x.end, at.size), take, func(int64, int64) { bad = true })
+		if errors.Is(err, ErrVersion) && readable(f, at.size) { // a segment has one version
+			bad, err = true, nil
+		}
+		if err != nil {
 			break
 		}
 	}
@@ -129,6 +133,12 @@ func (l *Log) readSegment(dst []byte, at place, run record.Run, next uint64, lim
 		err = nil
 	}
 	return dst, next, err
+}
+
+// readable tells whether a segment's first entry can be read.
+func readable(r io.ReaderAt, end int64) bool {
+	err := scan(r, 0, end, func(*Entry, int64) error { return io.EOF })
+	return errors.Is(err, io.EOF)
 }
 
 // removed is the hole that a closed segment leaves whose file is gone, if the log did not
