@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/earshot-mq/earshot/publisher/record"
 )
@@ -389,5 +390,28 @@ func TestVersionOfBadBytes(t *testing.T) {
 	}
 	if _, _, err := l.Read(nil, runA, 1, 1<<12); !errors.Is(err, ErrVersion) {
 		t.Errorf("of another version: %v", err)
+	}
+}
+
+// TestAgeDropsNoneInTheMiddle: a clock that was ahead for a while has no store drop what lies
+// behind a segment that is kept: that would be lost records at the next opening.
+func TestAgeDropsNoneInTheMiddle(t *testing.T) {
+	dir, whole := damagedStore(t)
+	l := open(t, dir, Options{Arrivals: true})
+	l.segs[1].Time += int64(48 * time.Hour)
+	retain(t, l, Retention{MaxAge: 24 * time.Hour})
+	oldest := l.OldestArrival()
+	if oldest == 1 {
+		t.Error("nothing was dropped")
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, dir, Options{Arrivals: true})
+	if got := lines(t, l, 1); fmt.Sprint(got) != fmt.Sprint(whole[oldest-1:]) {
+		t.Errorf("there are %d lines from arrival %d on, want %d", len(got), oldest, len(whole[oldest-1:]))
+	}
+	if records, gaps := l.Lost(); records+gaps > 0 {
+		t.Errorf("%d records are lost, in %d gaps", records, gaps)
 	}
 }

@@ -114,7 +114,8 @@ func (l *Log) began(at place, newest time.Time) (from time.Time, err error) {
 }
 
 // Retain drops what the retention does not keep: first what everyone has, then, past
-// the bound or the age, the oldest.
+// the bound or the age, the oldest. Of a store only the oldest goes, whatever the clock was
+// while a later segment was written.
 func (l *Log) Retain(r Retention) ([]Dropped, error) {
 	l.mu.Lock()
 	var drop []*segment
@@ -123,7 +124,8 @@ func (l *Log) Retain(r Retention) ([]Dropped, error) {
 	sum := l.bytesLocked()
 	newest := l.newestLocked()
 	for i, s := range l.segs {
-		if !s.closed || i == len(l.segs)-1 {
+		// Arrivals have no holes: one in the middle would be taken for a file that is lost.
+		if !s.closed || i == len(l.segs)-1 || l.o.Arrivals && len(kept) > 0 {
 			kept = append(kept, s)
 			continue
 		}
