@@ -82,28 +82,36 @@ func TestLineSlowerThanTheFeed(t *testing.T) {
 	many(t, s, 500)
 	testenv.Wait(t, "the first records", testenv.Patience, func() bool { return sub.Stats.Records.Load() == 500 })
 	begun := time.Now()
-	const burst = 70_000 // 27 MB
-	many(t, s, burst)
-	testenv.Wait(t, "the feed to be left", testenv.Patience, func() bool { return sub.Stats.Left.Load() == 1 })
-	left := time.Since(begun)
-	more := uint64(500 + burst)
-	testenv.Wait(t, "all records", time.Minute, func() bool {
-		if sub.Stats.Records.Load() < 500+burst { // the feed would take its part of the line
-			many(t, s, 10)
-			more += 10
+	const (
+		burst = 70_000          // 27 MB
+		busy  = 4 * time.Minute // what takes half a minute where nothing else runs
+	)
+	published := uint64(500)
+	testenv.Wait(t, "the feed to be left", busy, func() bool {
+		if published < sub.Stats.Records.Load()+burst/2 { // at first, and where a burst takes longer than the line
+			many(t, s, burst)
+			published += burst
 		}
-		return sub.Stats.Records.Load() >= more
+		return sub.Stats.Left.Load() == 1
+	})
+	left, wanted, last := time.Since(begun), published, time.Now()
+	testenv.Wait(t, "all records", busy, func() bool {
+		if sub.Stats.Records.Load() < wanted && time.Since(last) >= 100*time.Millisecond { // the feed would take its part of the line
+			many(t, s, 10)
+			published, last = published+10, time.Now()
+		}
+		return sub.Stats.Records.Load() >= published
 	})
 	t.Logf("left after %v, all there after %v; %d records came early", left.Round(time.Second), time.Since(begun).Round(100*time.Millisecond), sub.Stats.Early.Load())
-	testenv.Wait(t, "the feed to be joined", time.Minute, func() bool { return sub.Stats.Left.Load() == 0 })
+	testenv.Wait(t, "the feed to be joined", busy, func() bool { return sub.Stats.Left.Load() == 0 })
 	many(t, s, 500)
-	testenv.Wait(t, "the last records", testenv.Patience, func() bool { return sub.Stats.Records.Load() == more+500 })
+	testenv.Wait(t, "the last records", testenv.Patience, func() bool { return sub.Stats.Records.Load() == published+500 })
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
 	got, lost := stored(t, st)
 	for run, numbers := range got {
-		inOrder(t, run, numbers, int(more+500))
+		inOrder(t, run, numbers, int(published+500))
 	}
 	if len(got) != 1 || lost != 0 {
 		t.Errorf("%d runs, %d lost", len(got), lost)
