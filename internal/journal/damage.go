@@ -79,7 +79,8 @@ func isBad(err error) bool { return errors.Is(err, ErrCorrupt) || errors.Is(err,
 const resyncWindow = 4 << 20
 
 // resync finds the next whole entry at or behind off, or end. That its checksum is right
-// makes it one: in a record no line feed follows a checksum.
+// makes it one: in a record no line feed follows a checksum. So nothing in a line without one
+// at its end is decoded, however much of its body looks like an entry.
 func resync(r io.ReaderAt, off, end int64) (int64, error) {
 	buf := make([]byte, min(resyncWindow, max(end-off, 0)))
 	for off < end {
@@ -88,12 +89,20 @@ func resync(r io.ReaderAt, off, end int64) (int64, error) {
 			return 0, fmt.Errorf("journal: read at %d: %w", off, err)
 		}
 		b, whole := buf[:n], off+int64(n) >= end || n < len(buf)
-		for i := 0; ; i++ {
+		for i, line, sealed := 0, 0, false; ; i++ { // line is where the next one begins
 			j := bytes.Index(b[i:], []byte(`{"`))
 			if i += j; j < 0 || !whole && i > resyncWindow/2 {
 				break
 			}
-			if !named(b[i+2:]) {
+			if i >= line {
+				nl := bytes.IndexByte(b[i:], '\n')
+				if nl < 0 {
+					break
+				}
+				line = i + nl + 1
+				sealed = isSealed(b[i:line])
+			}
+			if !sealed || !named(b[i+2:]) {
 				continue
 			}
 			if _, err := Next(b[i:]); err == nil {

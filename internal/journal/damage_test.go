@@ -415,3 +415,31 @@ func TestAgeDropsNoneInTheMiddle(t *testing.T) {
 		t.Errorf("%d records are lost, in %d gaps", records, gaps)
 	}
 }
+
+// TestResyncInHostileBodies: bodies that look like control lines at each place cost about what
+// reading them does.
+func TestResyncInHostileBodies(t *testing.T) {
+	var text []byte
+	for _, name := range []string{`{"gap":`, `{"batch":`, `{"batch":{"v":1,"stream":"`, `{"arrival":{"v":1,"n":`} {
+		line := bytes.Repeat([]byte(name), (256<<10)/len(name))
+		for range 4 {
+			text = append(append(text, line...), '\n')
+		}
+	}
+	want := int64(len(text))
+	text = append(text, batch(runA, 1, 1).Raw...)
+	begun := time.Now()
+	got, err := resync(bytes.NewReader(text), 1, int64(len(text)))
+	if err != nil || got != want {
+		t.Errorf("%d, %v, want %d", got, err, want)
+	}
+	if took := time.Since(begun); took > 10*time.Second { // it is some milliseconds
+		t.Errorf("took %v for %d bytes", took, len(text))
+	}
+	for name, e := range map[string]Entry{"gap": NewGap(runA, "downcase", 1, 2, "for no reason"), "end": newEnd(runA, 1, 2, true)} {
+		text := append(text[:want:want], e.Raw...)
+		if got, err := resync(bytes.NewReader(text), 1, int64(len(text))); err != nil || got != want {
+			t.Errorf("%s at %d, %v, want %d", name, got, err, want)
+		}
+	}
+}

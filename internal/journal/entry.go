@@ -335,7 +335,7 @@ func control(line []byte) (Entry, error) {
 	} else if err != nil || kind == 0 {
 		return bad("members")
 	}
-	if string(tail[:len(crcMember)]) != crcMember || string(tail[len(crcMember)+8:]) != "\"}}\n" || !sameCRC(tail[len(crcMember):], crc32.Checksum(covered, crcTable)) {
+	if !isSealed(tail) || !sameCRC(tail[len(crcMember):], crc32.Checksum(covered, crcTable)) {
 		return bad("checksum")
 	}
 	e := Entry{Kind: kind, Raw: line, Service: b.Service}
@@ -343,6 +343,12 @@ func control(line []byte) (Entry, error) {
 		return bad(err.Error())
 	}
 	return e, nil
+}
+
+// isSealed tells whether a line ends as a control line does, whatever the checksum is.
+func isSealed(line []byte) bool {
+	tail := line[max(len(line)-crcLen, 0):]
+	return len(tail) == crcLen && string(tail[:len(crcMember)]) == crcMember && string(tail[len(crcMember)+8:]) == "\"}}\n"
 }
 
 func kindOf(name []byte) Kind {
