@@ -189,26 +189,51 @@ func (v *File) leaveAs(now time.Time) string {
 	return v.leftAs(now.Format(leftLayout))
 }
 
-// Run shows what arrives until ctx is done, then what is stored, and saves its place.
+// Run shows what arrives until ctx is done, then what is stored, and saves its place. What
+// is shown does not wait for the three fsyncs that this takes.
 func (v *File) Run(ctx context.Context) (err error) {
 	r := v.src.Reader(v.next)
 	defer func() { err = errors.Join(err, r.Close(), v.Close()) }()
 	tick := time.NewTicker(checkpointIn)
 	defer tick.Stop()
+	var saving chan error // gets the end of a save under way
 	for {
 		changed := v.src.Changed()
 		if err := v.show(r); err != nil {
+			v.saved(saving)
 			return err
 		}
 		select {
 		case <-ctx.Done():
+			v.saved(saving)
 			return errors.Join(v.show(r), v.checkpoint())
 		case <-changed:
+		case err := <-saving:
+			saving = nil
+			v.noteSave(err)
 		case <-tick.C:
-			if err := v.housekeep(); err != nil {
-				return err
+			if !v.hasRoom() || saving != nil {
+				continue
+			}
+			if save := v.housekeep(); save != nil {
+				done := make(chan error, 1)
+				saving = done
+				go func() { done <- save() }()
 			}
 		}
+	}
+}
+
+// saved waits for a save under way.
+func (v *File) saved(saving <-chan error) {
+	if saving != nil {
+		v.noteSave(<-saving)
+	}
+}
+
+func (v *File) noteSave(err error) {
+	if err != nil {
+		v.o.Logger.Warn("view's place not saved", "file", v.o.Path, "error", err)
 	}
 }
 
@@ -306,18 +331,23 @@ func (v *File) State() (string, error) {
 	return v.troubles.State(time.Now()), nil
 }
 
-// housekeep writes what could not be written, makes room, leaves a file that is old or
-// long, and saves the view's place.
-func (v *File) housekeep() error {
+// hasRoom makes room, and writes what could not be written, if there is some now.
+func (v *File) hasRoom() bool {
 	err := v.makeRoom()
 	if v.low = err != nil; v.low {
 		v.pause(err)
-		return nil
+		return false
 	}
 	if len(v.buf) == 0 {
 		v.pause(nil)
 	}
 	v.flush()
+	return true
+}
+
+// housekeep leaves a file that is old or long, and gives what saves the view's place, or
+// nil. Nothing else of this may be called until that has ended, but what shows.
+func (v *File) housekeep() (save func() error) {
 	if inodeOf(v.o.Path) != v.inode { // somebody moved it away
 		if err := v.reopen(); err != nil {
 			v.pause(err)
@@ -331,10 +361,9 @@ func (v *File) housekeep() error {
 			return nil
 		}
 	}
-	if err := v.checkpoint(); err != nil {
-		v.o.Logger.Warn("view's place not saved", "file", v.o.Path, "error", err)
-	}
-	return nil
+	save, err := v.place()
+	v.noteSave(err)
+	return save
 }
 
 // noteCut finds out whether somebody has cut the file.
@@ -399,27 +428,39 @@ func (v *File) leave() error {
 	return v.checkpoint()
 }
 
-// checkpoint saves the view's place, never ahead of what is durable.
+// checkpoint saves the view's place.
 func (v *File) checkpoint() error {
+	save, err := v.place()
+	if err != nil || save == nil {
+		return err
+	}
+	return save()
+}
+
+// place gives what saves the view's present place, never ahead of what is durable, or nil
+// when it is saved already.
+func (v *File) place() (save func() error, err error) {
 	v.noteCut()
 	cp := checkpoint{Seq: v.cps.Seq, Arrival: v.next, Inode: v.inode, Length: v.length - int64(len(v.torn)), Sum: v.cps.Sum, Began: v.began.Round(0), BootID: v.boot, Format: v.o.Format.mark()}
 	if len(v.buf) > 0 || cp == v.cps.checkpoint {
-		return nil
+		return nil, nil
 	}
-	var err error
 	if cp.Sum, err = sumBefore(v.f, cp.Length); err != nil {
-		return fmt.Errorf("view: checkpoint of %s: %w", v.o.Path, err)
+		return nil, fmt.Errorf("view: checkpoint of %s: %w", v.o.Path, err)
 	}
-	if err := durable.Data(v.f); err != nil {
-		return fmt.Errorf("view: %w", err)
-	}
-	if cp.Inode != v.cps.Inode { // made or left: a file that is named must be found
-		if err := durable.Dir(filepath.Dir(v.o.Path)); err != nil {
+	f, cps := v.f, v.cps
+	return func() error {
+		if err := durable.Data(f); err != nil {
 			return fmt.Errorf("view: %w", err)
 		}
-	}
-	if err := v.src.Sync(); err != nil {
-		return err
-	}
-	return v.cps.save(cp)
+		if cp.Inode != cps.Inode { // made or left: a file that is named must be found
+			if err := durable.Dir(filepath.Dir(v.o.Path)); err != nil {
+				return fmt.Errorf("view: %w", err)
+			}
+		}
+		if err := v.src.Sync(); err != nil {
+			return err
+		}
+		return cps.save(cp)
+	}, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/earshot-mq/earshot/internal/durable"
 	"github.com/earshot-mq/earshot/internal/journal"
+	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -140,9 +141,12 @@ func TestFileAfterCrashes(t *testing.T) {
 						t.Fatal(err)
 					}
 					if rnd.IntN(3) == 0 {
-						if err := v.housekeep(); err != nil {
-							t.Fatal(err)
-						}
+						tidy(v, func() {
+							s.add(1 + rnd.IntN(2))
+							if err := v.show(r); err != nil {
+								t.Fatal(err)
+							}
+						})
 					}
 				}
 				if rnd.IntN(4) == 0 && v.length > 0 { // it dies between leaving a file and the checkpoint
@@ -189,8 +193,20 @@ func (s *shelf) scribble(v *File) {
 // show has the view show what there is, and take care of its file.
 func (s *shelf) show(v *File, r *journal.Reader) {
 	s.t.Helper()
-	if err := errors.Join(v.show(r), v.housekeep()); err != nil {
+	if err := v.show(r); err != nil {
 		s.t.Fatal(err)
+	}
+	tidy(v, func() {})
+}
+
+// tidy is what a view does each second, and what is done while its place is being saved.
+func tidy(v *File, meanwhile func()) {
+	if !v.hasRoom() {
+		return
+	}
+	if save := v.housekeep(); save != nil {
+		meanwhile()
+		v.noteSave(save())
 	}
 }
 
@@ -231,6 +247,60 @@ func TestCheckpointOfTheOtherSlot(t *testing.T) {
 		t.Fatal(err)
 	}
 	arrival("with one that is damaged", 13)
+}
+
+// slowSync is a store whose disk hangs while it is synced.
+type slowSync struct {
+	*journal.Log
+	began, end chan struct{}
+}
+
+func (s slowSync) Sync() error {
+	s.began <- struct{}{}
+	<-s.end
+	return s.Log.Sync()
+}
+
+// TestShowsWhileItsPlaceIsSaved: what arrives is shown while a checkpoint's fsync takes
+// its time, and the place that it saves is that of its beginning.
+func TestShowsWhileItsPlaceIsSaved(t *testing.T) {
+	s := newShelf(t)
+	v := s.open(FileOptions{})
+	slow := slowSync{s.log, make(chan struct{}), make(chan struct{})}
+	v.src = slow
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- v.Run(ctx) }()
+	s.add(3)
+	select {
+	case <-slow.began:
+	case <-time.After(testenv.Patience):
+		t.Fatal("the place is not saved")
+	}
+	s.add(5)
+	testenv.Wait(t, "what arrives to be shown", testenv.Patience, func() bool { return bytes.Equal(s.shown(v), s.want) })
+	slow.end <- struct{}{}
+	select {
+	case <-slow.began: // the next one
+	case <-time.After(testenv.Patience):
+		t.Fatal("the place is not saved again")
+	}
+	c, err := openCheckpoints(filepath.Join(s.dir, "view"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Arrival != 4 {
+		t.Errorf("the place saved is arrival %d", c.Arrival)
+	}
+	if err := c.close(); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	slow.end <- struct{}{}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	s.check(v, "at the end")
 }
 
 // noSync is a store that can't be synced.
@@ -367,9 +437,7 @@ func TestFileMovedAway(t *testing.T) {
 	if err := os.Rename(v.o.Path, moved); err != nil {
 		t.Fatal(err)
 	}
-	if err := v.housekeep(); err != nil {
-		t.Fatal(err)
-	}
+	tidy(v, func() {})
 	s.add(5)
 	if err := v.show(r); err != nil {
 		t.Fatal(err)
@@ -407,9 +475,7 @@ func TestKeepsOnlySoManyFiles(t *testing.T) {
 		if err := v.show(r); err != nil {
 			t.Fatal(err)
 		}
-		if err := v.housekeep(); err != nil {
-			t.Fatal(err)
-		}
+		tidy(v, func() {})
 	}
 	if n := len(v.left()); n != 3 {
 		t.Errorf("%d files were kept, want 3", n)

@@ -183,7 +183,8 @@ func (c *chain) step() {
 	case 6:
 		c.ok(c.view.show(c.reader))
 	case 7:
-		c.ok(errors.Join(c.view.show(c.reader), c.view.housekeep()))
+		c.ok(c.view.show(c.reader))
+		tidy(c.view, func() { c.fetch(); c.ok(c.view.show(c.reader)) })
 	}
 }
 
@@ -214,7 +215,8 @@ func (c *chain) judge() {
 	for range 10 {
 		c.fetch()
 	}
-	c.ok(errors.Join(c.view.show(c.reader), c.view.housekeep()))
+	c.ok(c.view.show(c.reader))
+	tidy(c.view, func() {})
 	next := map[record.Run]uint64{}
 	var want []byte
 	r := c.store.Reader(1)
