@@ -145,6 +145,9 @@ func TestStoreFromABackup(t *testing.T) {
 			if (lost > 0) != (more > 10_000) {
 				t.Errorf("%d lost of %d", lost, more)
 			}
+			if len(got) != 1 {
+				t.Errorf("%d runs, want the one", len(got))
+			}
 			for run, numbers := range got {
 				if len(numbers)+int(lost) != 1000+more {
 					t.Errorf("%s: %d records and %d lost, want %d", run, len(numbers), lost, 1000+more)

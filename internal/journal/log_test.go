@@ -187,26 +187,37 @@ func TestBadByteEndsTheFileNotTheRun(t *testing.T) {
 	path := filepath.Join(dir, files[1].name+files[1].ext)
 	text, _ := os.ReadFile(path)
 	bad := bytes.LastIndex(text[:len(text)/2], []byte("specversion"))
+	hit := batchAt(t, text, bad)
 	text[bad] ^= 4
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	l = open(t, dir, Options{})
-	got := numbers(t, l, runA, 1)
-	holes, last := 0, 0
-	for _, n := range got {
-		if n < 0 {
-			holes++
-			continue
-		}
-		if n <= last {
-			t.Fatalf("numbers do not grow: %v", got)
-		}
-		last = n
+	if got, want := numbers(t, l, runA, 1), upToBut(60, hit); !slices.Equal(got, want) {
+		t.Errorf("one bad byte in record %d: %v, want a hole of that one", hit, got)
 	}
-	if holes != 1 || last != 60 {
-		t.Errorf("one bad byte: %v, want one hole and an end at 60", got)
+}
+
+// batchAt is the number of the one record of the batch that lies at off.
+func batchAt(t *testing.T, text []byte, off int) (number int) {
+	t.Helper()
+	err := scan(bytes.NewReader(text), 0, int64(len(text)), func(e *Entry, at int64) error {
+		if e.Kind == KindBatch && at <= int64(off) && int64(off) < at+int64(len(e.Raw)) {
+			number = int(e.First)
+		}
+		return nil
+	})
+	if err != nil || number == 0 {
+		t.Fatalf("no batch at %d: %v", off, err)
 	}
+	return number
+}
+
+// upToBut is what numbers gives of 1 to last, of which one is a hole.
+func upToBut(last, hole int) []int {
+	want := upTo(1, last)
+	want[hole-1] = -hole
+	return want
 }
 
 func TestFailedFsyncMovesWhatItCovered(t *testing.T) {
@@ -858,39 +869,41 @@ func TestEpochOfACopy(t *testing.T) {
 	}
 }
 
-// TestBadHeaderIsAHole: a byte that makes a batch look longer than it is hides what follows
-// in that file, and no more.
+// TestBadHeaderIsAHole: a byte that makes a batch look longer than it is, so that it would
+// reach into the next one or beyond the end, hides that batch and no more.
 func TestBadHeaderIsAHole(t *testing.T) {
-	dir := t.TempDir()
-	l := open(t, dir, Options{SegmentBytes: 2 << 10})
-	for i := range 60 {
-		appendAll(t, l, batch(runA, uint64(i+1), 1))
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	files, _, err := segmentFiles(dir)
-	if err != nil || len(files) < 3 {
-		t.Fatalf("%d segments, %v", len(files), err)
-	}
-	path := filepath.Join(dir, files[1].name+files[1].ext)
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	key := []byte(`"bytes":`)
-	text[bytes.LastIndex(text, key)+len(key)] = '9'
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	holes, last := 0, 0
-	for _, n := range numbers(t, open(t, dir, Options{}), runA, 1) {
-		if n < 0 {
-			holes++
-		}
-		last = n
-	}
-	if holes != 1 || last != 60 {
-		t.Errorf("%d holes, the last is %d, want one and 60", holes, last)
+	for name, find := range map[string]func(text []byte) int{
+		"in the middle":      func(text []byte) int { return bytes.LastIndex(text[:len(text)/2], key) },
+		"the last of a file": func(text []byte) int { return bytes.LastIndex(text, key) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			l := open(t, dir, Options{SegmentBytes: 2 << 10})
+			for i := range 60 {
+				appendAll(t, l, batch(runA, uint64(i+1), 1))
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			files, _, err := segmentFiles(dir)
+			if err != nil || len(files) < 3 {
+				t.Fatalf("%d segments, %v", len(files), err)
+			}
+			path := filepath.Join(dir, files[1].name+files[1].ext)
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := find(text)
+			hit := batchAt(t, text, at)
+			text[at+len(key)] = '9'
+			if err := os.WriteFile(path, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := numbers(t, open(t, dir, Options{}), runA, 1), upToBut(60, hit); !slices.Equal(got, want) {
+				t.Errorf("a bad header of record %d: %v, want a hole of that one", hit, got)
+			}
+		})
 	}
 }
