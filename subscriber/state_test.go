@@ -152,3 +152,64 @@ func TestStoreLosesASegment(t *testing.T) {
 		}
 	}
 }
+
+// TestStranded: records that were heard of, and whose only source is away for a minute, are
+// stranded until somebody offers them again.
+func TestStranded(t *testing.T) {
+	s, f := newSubscriber(t, filepath.Join(t.TempDir(), "store"), Options{})
+	now := time.Now()
+	s.hear(feed.Event{Kind: feed.EventWelcome, From: f, Offers: offer(1, 9)}, now)
+	s.hear(feed.Event{Kind: feed.EventData, From: f, Entries: entry(1, 3)}, now)
+	const words = "6 records were heard of and nobody offers them: start their publisher, or adopt its journal"
+	says := func(when string, want bool) {
+		t.Helper()
+		s.tick(now)
+		if state, err := s.State(); err != nil || strings.Contains(state, words) != want {
+			t.Errorf("%s: State = %q, %v", when, state, err)
+		}
+		if n := s.Stats.Stranded.Load(); (n == 6) != want {
+			t.Errorf("%s: %d records are stranded", when, n)
+		}
+	}
+	says("while they are offered", false)
+	s.hear(feed.Event{Kind: feed.EventSilent, From: f}, now)
+	now = now.Add(awayAfter - time.Second)
+	says("before a minute of silence", false)
+	now = now.Add(time.Second)
+	says("after a minute of silence", true)
+	s.hear(feed.Event{Kind: feed.EventWelcome, From: f, Offers: offer(1, 9)}, now)
+	says("when they are offered again", false)
+	s.hear(feed.Event{Kind: feed.EventData, From: f, Entries: entry(4, 9)}, now)
+	if got := s.has(t, func(record.Run) bool { return true }); got != "1-3 4-9" {
+		t.Errorf("the store has %s", got)
+	}
+}
+
+// TestBehind: what is missing for more than ten seconds is told of, until it is there.
+func TestBehind(t *testing.T) {
+	s, f := newSubscriber(t, filepath.Join(t.TempDir(), "store"), Options{})
+	now := time.Now()
+	s.hear(feed.Event{Kind: feed.EventWelcome, From: f, Offers: offer(1, 9)}, now)
+	s.hear(feed.Event{Kind: feed.EventData, From: f, Entries: entry(1, 3)}, now)
+	const words = "the store lacks 6 records that were heard of, of 1 runs; it fetches them: "
+	says := func(when string, want bool) {
+		t.Helper()
+		s.tick(now)
+		if state, err := s.State(); err != nil || strings.Contains(state, words) != want {
+			t.Errorf("%s: State = %q, %v", when, state, err)
+		}
+	}
+	says("at once", false)
+	now = now.Add(behindAfter)
+	says("after ten seconds", false)
+	now = now.Add(time.Second)
+	says("after more", true)
+	if lags, all := s.Lags(); len(lags) != 1 || lags[0].Run != testRun || all.Records != 6 || all.For != behindAfter+time.Second {
+		t.Errorf("Lags = %+v, %+v", lags, all)
+	}
+	s.hear(feed.Event{Kind: feed.EventData, From: f, Entries: entry(4, 9)}, now)
+	says("when all is there", false)
+	if state, _ := s.State(); strings.Contains(state, "lacks") {
+		t.Errorf("State = %q when all is there", state)
+	}
+}

@@ -260,13 +260,18 @@ func (s *Subscriber) write(ctx context.Context, errs <-chan error) error {
 			return err
 		case <-s.inbox.Wake:
 		case now := <-tick.C:
-			s.Stats.Stranded.Store(s.tracker.tick(now))
-			s.Stats.Sources.Store(s.sources.heard(now))
-			s.noteLags(now)
-			s.tracker.feeds(now)
+			s.tick(now)
 		}
 		s.step(time.Now())
 	}
+}
+
+// tick looks, once a second, after what is missing and who is silent.
+func (s *Subscriber) tick(now time.Time) {
+	s.Stats.Stranded.Store(s.tracker.tick(now))
+	s.Stats.Sources.Store(s.sources.heard(now))
+	s.noteLags(now)
+	s.tracker.feeds(now)
 }
 
 // step handles what waits in the inbox.
