@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,6 +48,8 @@ type Options struct {
 	Peers     int           // subscribers that the memory is planned for; default 20
 	Drain     time.Duration // how long Run serves replay after ctx is done; default 1 s
 	Logger    *slog.Logger  // default: discard
+
+	now func() time.Time // time.Now, but for tests
 }
 
 // Publisher is a journal, its feeds and its replay.
@@ -61,7 +64,8 @@ type Publisher struct {
 	beside  func([]journal.Entry) // or nil
 	streams sync.Map              // service → *Stream
 
-	stepped  atomic.Bool // the wall clock was set
+	began    time.Time
+	stepped  atomic.Bool // the wall clock was set since
 	reserved atomic.Int64
 	dropped  atomic.Uint64 // records that were dropped before every store had them
 	troubles trouble.List
@@ -88,6 +92,9 @@ func New(ctx *zmq.Context, o Options) (p *Publisher, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.now == nil {
+		o.now = time.Now
+	}
 	if o.Drain == 0 {
 		o.Drain = time.Second
 	}
@@ -98,7 +105,7 @@ func New(ctx *zmq.Context, o Options) (p *Publisher, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("publisher: %w", err)
 	}
-	p = &Publisher{o: o, claim: claim, roster: 1, troubles: trouble.List{Logger: o.Logger}, noticed: make(chan struct{}, 1)}
+	p = &Publisher{o: o, began: o.now(), claim: claim, roster: 1, troubles: trouble.List{Logger: o.Logger}, noticed: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
@@ -117,13 +124,13 @@ func New(ctx *zmq.Context, o Options) (p *Publisher, err error) {
 		}
 	}
 	p.log, err = journal.Open(claim.Dir, journal.Options{
-		SegmentBytes: min(max(p.o.MaxBytes/16, 1<<20), 64<<20), NoSync: o.Sync == journal.SyncNever, Logger: o.Logger,
+		SegmentBytes: min(max(p.o.MaxBytes/16, 1<<20), 64<<20), NoSync: o.Sync == journal.SyncNever, Logger: o.Logger, Now: o.now,
 	})
 	if err != nil {
 		return p, fmt.Errorf("publisher: %w", err)
 	}
 	p.commits = journal.OpenCommits(filepath.Join(claim.Dir, "cursors"))
-	p.commits.Resume(time.Now())
+	p.commits.Resume(o.now())
 	p.writer, err = journal.NewWriter(claim.Dir, p.log, claim.Instance(), journal.WriterOptions{
 		Sync: o.Sync, SyncEvery: o.SyncEvery, Wait: o.Wait, Memory: o.Memory, Hand: p.hand, Notice: p.noticed, Logger: o.Logger,
 	})
@@ -278,20 +285,16 @@ func (p *Publisher) allCommitted() bool {
 func (p *Publisher) keep(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	began := time.Now()
-	adopt := began.Add(adoptEvery)
+	adopt := p.o.now().Add(adoptEvery)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-tick.C:
-			stepped := p.clock(began, now)
+		case <-tick.C:
+			now := p.o.now()
 			p.looks.round(now)
 			p.look(now)
-			p.retain(stepped)
-			if !stepped {
-				p.expire(now)
-			}
+			p.age(p.clock(now), now)
 			if err := p.commits.Save(); err != nil {
 				p.o.Logger.Warn("cursors not saved", "error", err)
 			}
@@ -306,10 +309,18 @@ func (p *Publisher) keep(ctx context.Context) {
 }
 
 // clock tells whether the wall clock was set.
-func (p *Publisher) clock(began, now time.Time) (stepped bool) {
-	stepped = journal.Stepped(began, now)
+func (p *Publisher) clock(now time.Time) (stepped bool) {
+	stepped = journal.Stepped(p.began, now)
 	p.stepped.Store(stepped)
 	return stepped
+}
+
+// age drops what is too old, or too much; nothing for its age where the clock was set.
+func (p *Publisher) age(stepped bool, now time.Time) {
+	p.retain(stepped)
+	if !stepped {
+		p.expire(now)
+	}
 }
 
 func (p *Publisher) expire(now time.Time) {
@@ -319,13 +330,13 @@ func (p *Publisher) expire(now time.Time) {
 }
 
 func (p *Publisher) retain(stepped bool) {
-	age := p.o.MaxAge
+	age, keep := p.o.MaxAge, keepFor
 	if stepped {
-		age = 0
+		age, keep = 0, math.MaxInt64
 	}
 	bound := p.o.MaxBytes - p.adoptedBytes()
 	dropped, err := p.log.Retain(journal.Retention{
-		MaxBytes: max(bound, 1<<20), MaxAge: age, KeepFor: keepFor,
+		MaxBytes: max(bound, 1<<20), MaxAge: age, KeepFor: keep,
 		Committed: p.committed, Refuse: p.o.Policy != DropOldest,
 	})
 	if err != nil {

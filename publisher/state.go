@@ -40,7 +40,7 @@ func (p *Publisher) lookOut(ctx context.Context) {
 		case <-p.noticed:
 		case <-tick.C:
 		}
-		p.watch(time.Now())
+		p.watch(p.o.now())
 	}
 }
 
@@ -62,7 +62,7 @@ func (p *Publisher) lost(dropped []journal.Dropped) {
 
 // State is how the journal is, in plain words: "ok", or "degraded: " and what is not well.
 func (p *Publisher) State() string {
-	now := time.Now()
+	now := p.o.now()
 	p.watch(now)
 	state := p.troubles.State(now)
 	if n := p.writer.Stats.SyncFails.Load(); n > 0 && state == "ok" {

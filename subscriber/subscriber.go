@@ -423,14 +423,13 @@ func (s *Subscriber) syncLoop(stop <-chan struct{}) {
 	defer pause.Stop()
 	keep := time.NewTicker(retainEvery)
 	defer keep.Stop()
-	began := time.Now()
-	last := began
+	last := time.Now()
 	for {
 		select {
 		case <-stop:
 			return
 		case now := <-keep.C:
-			s.retain(began, now)
+			s.retain(now)
 			s.look(now)
 			continue
 		case <-s.wrote:
@@ -493,9 +492,9 @@ func (s *Subscriber) sync(commit bool) {
 	}
 }
 
-func (s *Subscriber) retain(began, now time.Time) {
+func (s *Subscriber) retain(now time.Time) {
 	r := s.o.Retention
-	stepped := journal.Stepped(began, now)
+	stepped := journal.Stepped(s.made, now)
 	s.stepped.Store(stepped)
 	if stepped {
 		r.MaxAge = 0

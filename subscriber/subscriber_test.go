@@ -21,7 +21,13 @@ import (
 // that is never connected.
 func newSubscriber(t *testing.T, dir string, o Options) (s *Subscriber, f *feed.Follower) {
 	t.Helper()
-	st, err := store.Open(dir, store.Options{})
+	return newSubscriberOf(t, dir, store.Options{}, o)
+}
+
+// newSubscriberOf is newSubscriber with the options of the store.
+func newSubscriberOf(t *testing.T, dir string, so store.Options, o Options) (s *Subscriber, f *feed.Follower) {
+	t.Helper()
+	st, err := store.Open(dir, so)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,8 @@ type Options struct {
 	NoSync       bool         // never fsync: what a power cut takes is the page cache's to decide
 	Logger       *slog.Logger // default: discard
 	After        record.Epoch // the epoch of this opening is higher than this one
+
+	Now func() time.Time // tells how old entries are; default time.Now
 }
 
 // Log is a directory of segments. See the package's documentation.
@@ -80,6 +82,9 @@ func Open(dir string, o Options) (*Log, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if !o.ReadOnly {
 		if err := durable.MkdirAll(dir, 0o750); err != nil {
@@ -383,7 +388,7 @@ func (l *Log) Append(entries ...Entry) (n uint64, err error) {
 	pieces := l.pieces[:0]
 	var arrival Entry
 	if l.o.Arrivals {
-		now := time.Now()
+		now := l.o.Now()
 		l.buf = appendArrival(l.buf[:0], l.n, now)
 		arrival = Entry{Kind: KindArrival, N: l.n, Time: now, Raw: l.buf}
 		pieces = append(pieces, arrival.Raw)
@@ -487,7 +492,7 @@ func writeAt(f *os.File, pieces [][]byte, off int64) error {
 func (l *Log) roll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cur.Time = max(l.cur.Time, time.Now().UnixNano())
+	l.cur.Time = max(l.cur.Time, l.o.Now().UnixNano())
 	l.rolled = append(l.rolled, rolledSeg{l.cur, l.f})
 	l.cur, l.f = nil, nil
 }

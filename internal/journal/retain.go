@@ -20,7 +20,7 @@ import (
 // Retention says what a log keeps. Only whole closed segments are dropped.
 type Retention struct {
 	MaxBytes int64         // bound of all segments; 0 is none
-	MaxAge   time.Duration // against the newest entry, since clocks jump; 0 is none
+	MaxAge   time.Duration // against the newest entry that is not ahead of the clock, since clocks jump; 0 is none
 	KeepFor  time.Duration // what is committed stays this long, up to a tenth of MaxBytes
 
 	// Committed is the number below which everyone who counts has a run; ok is false
@@ -122,7 +122,7 @@ func (l *Log) Retain(r Retention) ([]Dropped, error) {
 	var dropped []Dropped
 	var kept []*segment
 	sum := l.bytesLocked()
-	newest := l.newestLocked()
+	ages := l.agesLocked()
 	for i, s := range l.segs {
 		// Arrivals have no holes: one in the middle would be taken for a file that is lost.
 		if !s.closed || i == len(l.segs)-1 || l.o.Arrivals && len(kept) > 0 {
@@ -130,7 +130,7 @@ func (l *Log) Retain(r Retention) ([]Dropped, error) {
 			continue
 		}
 		what, missing := s.dropped(r.Committed)
-		age := newest.Sub(s.newest())
+		age := ages[i]
 		done := r.Committed != nil && missing == 0 && (age >= r.KeepFor || sum > r.MaxBytes/10 && r.MaxBytes > 0)
 		full := r.MaxBytes > 0 && sum > r.MaxBytes
 		old := r.MaxAge > 0 && age > r.MaxAge
@@ -158,6 +158,32 @@ func (l *Log) Retain(r Retention) ([]Dropped, error) {
 		}
 	}
 	return dropped, errs
+}
+
+// agesLocked is how much older than the newest entry the newest one of each segment is, as
+// far as clocks can be believed. One that is ahead of the clock was written while that was
+// wrong, and is as old as the one after it; and none is older than the one before it.
+func (l *Log) agesLocked() []time.Duration {
+	now, after := l.o.Now(), time.Time{}
+	times := make([]time.Time, len(l.segs))
+	for i, s := range slices.Backward(l.segs) {
+		if t := s.newest(); !t.IsZero() && !t.After(now) {
+			after = t
+		}
+		times[i] = after
+	}
+	newest := time.Time{}
+	for i, t := range times {
+		if t.After(newest) {
+			newest = t
+		}
+		times[i] = newest
+	}
+	ages := make([]time.Duration, len(times))
+	for i, t := range times {
+		ages[i] = newest.Sub(t)
+	}
+	return ages
 }
 
 func (l *Log) newestLocked() (t time.Time) {

@@ -255,7 +255,7 @@ func (s *Stream) takeLocked() {
 func (s *Stream) sealLocked(r *room.Room, first uint64, count int) {
 	w := s.w
 	if first == 1 {
-		w.ready = append(w.ready, newEpoch(s.run, s.service, durable.BootID(), time.Now()))
+		w.ready = append(w.ready, newEpoch(s.run, s.service, durable.BootID(), w.log.o.Now()))
 	}
 	raw, lines := sealBatch(r.B, s.run, first, count)
 	w.ready = append(w.ready, Entry{

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +31,8 @@ import (
 type Options struct {
 	SegmentBytes int64 // default 64 MiB
 	Logger       *slog.Logger
+
+	Now func() time.Time // tells how old entries are; default time.Now
 }
 
 // Store is a directory with a log and the file "id".
@@ -50,7 +53,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, claim.Release())
 	}
-	log, err := journal.Open(dir, journal.Options{Arrivals: true, SegmentBytes: o.SegmentBytes, Logger: o.Logger})
+	log, err := journal.Open(dir, journal.Options{Arrivals: true, SegmentBytes: o.SegmentBytes, Logger: o.Logger, Now: o.Now})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store: %w", err), claim.Release())
 	}
