@@ -153,7 +153,8 @@ func TestWhatAnOperatorSeesOfAFullStore(t *testing.T) {
 	oracle(t, a, filepath.Join(sub.data, "store"), filepath.Join(sub.data, "logs"))
 }
 
-// TestWhatAnOperatorSeesOfADiskThatHangs has a system call of the disk take nine seconds.
+// TestWhatAnOperatorSeesOfADiskThatHangs has a system call of the disk not end before it is
+// let go: what is asked for meanwhile is answered meanwhile, and is in store and log once.
 func TestWhatAnOperatorSeesOfADiskThatHangs(t *testing.T) {
 	strace := testenv.Need(t, "strace")
 	for name, c := range map[string]struct {
@@ -169,21 +170,41 @@ func TestWhatAnOperatorSeesOfADiskThatHangs(t *testing.T) {
 			service, sub := newPair(t)
 			service.start()
 			sub.start()
+			const clients = 4
 			stop := make(chan struct{})
-			a := load(service.http, 2, stop)
+			a := load(service.http, clients, stop)
 			a.more(t, 100)
 			who := service
 			if c.subscriber {
 				who = sub
 			}
-			hang := start(t, exec.Command(strace, "-f", "-qq", "-o", "/dev/null", "-e", "inject="+c.calls+":delay_enter=9000000:when=1", "-p", fmt.Sprint(who.cmd.Process.Pid)))
+			hang := start(t, exec.Command(strace, "-f", "-qq", "-o", "/dev/null", "-e", "inject="+c.calls+":delay_enter=600000000:when=1", "-p", fmt.Sprint(who.cmd.Process.Pid)))
 			who.says("/readyz", c.words)
 			printed(t, who.output, c.words)
+			before := a.Count()
+			for c := range clients { // also the one whose request was the first to wait
+				testenv.Wait(t, "answers of each client", testenv.Patience, func() bool {
+					n := 0
+					for _, got := range a.Whole()[before:] {
+						if strings.Contains(got.URL, fmt.Sprintf("=WORD-%d-", c)) {
+							n++
+						}
+					}
+					return n >= 20
+				})
+			}
+			if _, says := who.ready(); !strings.Contains(says, c.words) {
+				t.Errorf("readyz does not say any more that the disk hangs: this shows nothing: %s", says)
+			}
 			_ = hang.signal(syscall.SIGTERM) // who lets it go
 			who.says("/readyz", `"status":"ok"`)
 			printed(t, who.output, "over: "+c.words)
 			close(stop)
 			a.wait()
+			a.logged(t, 30*time.Second, func() map[string]int { return logIDs(t, filepath.Join(sub.data, "logs")) })
+			if n := a.Cut(); n > 0 {
+				t.Errorf("%d requests have no answer, which waits a second for a disk", n)
+			}
 			service.stop()
 			sub.stop()
 			oracle(t, a, filepath.Join(sub.data, "store"), filepath.Join(sub.data, "logs"))
