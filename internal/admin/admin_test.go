@@ -266,6 +266,20 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("/metrics lacks %q", line)
 		}
 	}
+	told := map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "# HELP "); ok {
+			name, words, _ := strings.Cut(rest, " ")
+			told[name] = strings.TrimSpace(words)
+		} else if name := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '{' })[0]; strings.HasPrefix(name, "earshot_") && told[name] == "" {
+			t.Errorf("%s has no words", name)
+		}
+	}
+	for name, words := range map[string]string{"earshot_records_total": "Records.", "earshot_replica_in": "1 while it is in.", "earshot_unrecorded_total": "Answers of net/http itself."} {
+		if told[name] != words {
+			t.Errorf("%s is %q, want %q", name, told[name], words)
+		}
+	}
 }
 
 func ExampleServer() {

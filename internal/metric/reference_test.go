@@ -57,6 +57,9 @@ func source(t *testing.T) map[string]map[string]defined {
 		ast.Inspect(file, func(n ast.Node) bool {
 			if name, m := definition(n, is); name != "" {
 				folder, _ := filepath.Rel("../..", filepath.Dir(path))
+				if m.help == "" {
+					t.Errorf("%s: %s has no words", path, name)
+				}
 				if found[folder] == nil {
 					found[folder] = map[string]defined{}
 				}
@@ -121,7 +124,7 @@ func named(file *ast.File) map[string]ast.Expr {
 }
 
 // definition finds a name and a help that are the first two arguments of a call, or the
-// fields Name and Help of a literal.
+// fields Name and Help of a literal, which may lack the help.
 func definition(n ast.Node, is map[string]ast.Expr) (name string, m defined) {
 	var all []ast.Expr
 	switch n := n.(type) {
@@ -144,7 +147,12 @@ func definition(n ast.Node, is map[string]ast.Expr) (name string, m defined) {
 			if f.Sel.Name == "NewHistogramVec" {
 				lit, _ := all[0].(*ast.CompositeLit)
 				m.labels, m.histogram = texts(all[1], is), true
-				all = []ast.Expr{field(lit, "Name"), field(lit, "Help")}
+				all = all[:0]
+				for _, key := range []string{"Name", "Help"} {
+					if e := field(lit, key); e != nil {
+						all = append(all, e)
+					}
+				}
 			}
 		}
 	case *ast.CompositeLit:
@@ -162,13 +170,55 @@ func definition(n ast.Node, is map[string]ast.Expr) (name string, m defined) {
 			}
 		}
 	}
-	if len(all) < 2 {
+	if len(all) == 0 || !strings.HasPrefix(text(all[0]), "earshot_") {
 		return "", m
 	}
-	if name, m.help = text(all[0]), text(all[1]); !strings.HasPrefix(name, "earshot_") || m.help == "" {
-		return "", m
+	if len(all) > 1 {
+		m.help = text(all[1])
 	}
-	return name, m
+	if _, call := n.(*ast.CallExpr); call && !m.histogram && (len(all) < 2 || !literal(all[1])) {
+		return "", m // it is about a metric
+	}
+	return text(all[0]), m
+}
+
+// literal tells whether text can tell what e says.
+func literal(e ast.Expr) bool {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		return e.Kind == token.STRING
+	case *ast.BinaryExpr:
+		return literal(e.X) && literal(e.Y)
+	}
+	return false
+}
+
+// TestDefinition: what is a metric, also where its words are forgotten, and what only names
+// one.
+func TestDefinition(t *testing.T) {
+	for src, want := range map[string]string{
+		`metric.Total("earshot_a_total", "Words.", &v)`:                                                      "earshot_a_total: Words.",
+		`metric.Total("earshot_a_total", "", &v)`:                                                            "earshot_a_total: ",
+		`metric.Metric{Name: "earshot_a", Help: "Two "+"words."}`:                                            "earshot_a: Two words.",
+		`metric.Metric{Name: "earshot_a", Help: ""}`:                                                         "earshot_a: ",
+		`metric.Metric{Name: "earshot_a", Now: true}`:                                                        "earshot_a: ",
+		`prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "earshot_a", Buckets: b}, []string{"x"})`: "earshot_a: ",
+		`s.register("earshot_a", info)`:                                                                      "",
+		`t.Log("earshot_a")`:                                                                                 "",
+		`metric.Total("else", "Words.")`:                                                                     "",
+	} {
+		e, err := parser.ParseExpr(src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if name, m := definition(e, nil); name != "" {
+			got = name + ": " + m.help
+		}
+		if got != want {
+			t.Errorf("definition(%s) = %q, want %q", src, got, want)
+		}
+	}
 }
 
 // field is the value of a literal's field, or nil.
