@@ -357,6 +357,12 @@ func (l *Log) infer() {
 	if !l.o.Arrivals {
 		return
 	}
+	oldest := slices.IndexFunc(l.segs, func(s *segment) bool { return !s.bad || s.Size > 0 })
+	for i := oldest - 1; i >= 0; i-- {
+		if err := l.salvage(l.segs[i], l.segs[i+1].Began); err != nil {
+			l.o.Logger.Warn("the oldest segment can't be read", "segment", l.segs[i].Name, "error", err)
+		}
+	}
 	for i := len(l.segs) - 1; i > 0; i-- {
 		a, b := l.segs[i-1], l.segs[i]
 		if !a.closed || a.Ends >= b.Began {
@@ -377,6 +383,57 @@ func (l *Log) infer() {
 			l.inferOne(i, s)
 		}
 	}
+}
+
+// salvage finds out what there is in one of a store's oldest segments behind its bad beginning,
+// where no index tells and no segment before. What was in that may as well have been dropped:
+// it is no gap. ends is where the next segment begins.
+func (l *Log) salvage(s *segment, ends uint64) error {
+	s.Began, s.Ends = ends, ends // where nothing is found: it counts, and is dropped as the oldest
+	f, err := os.Open(s.path(l.dir))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	found := newSegment(s.Name, 0)
+	var first, before, holes uint64 // the first arrival line's, records before it, and what is missing between entries
+	err = scanOn(f, 0, info.Size(), func(e *Entry, off int64) error {
+		switch {
+		case e.Kind == KindCursors:
+			return nil
+		case e.Kind == KindArrival && first == 0:
+			first = e.N
+		case first == 0:
+			before += e.Count()
+		}
+		if sp := found.spans[e.Run]; sp != nil && e.First > sp.Last {
+			holes += e.First - sp.Last - 1
+		}
+		found.note(e, off)
+		return nil
+	}, func(int64, int64) {})
+	s.Size = info.Size()
+	if err != nil || first == 0 || found.Ends > ends {
+		return err
+	}
+	if before > 0 { // they have the arrivals before the line's, and so has what was lost between them
+		first -= min(before+holes, first-1)
+	}
+	s.Began, s.Marks, s.spans, s.doubt = first, found.Marks, found.spans, found.Ends < ends
+	for _, sp := range s.spans {
+		sp.whole(sp.First)
+	}
+	return nil
+}
+
+// whole has all of a segment be read for a run that has numbers from first on.
+func (sp *span) whole(first uint64) {
+	sp.Marks = slices.Insert(sp.Marks, 0, [2]int64{int64(first), 0})
+	sp.extents = extents{}
 }
 
 func (l *Log) inferOne(i int, s *segment) {
@@ -409,8 +466,7 @@ func (l *Log) inferOne(i int, s *segment) {
 		}
 		if sp != nil {
 			sp.First, sp.Last = first, max(sp.Last, next-1)
-			sp.Marks = slices.Insert(sp.Marks, 0, [2]int64{int64(first), 0})
-			sp.extents = extents{} // all of it is to be read
+			sp.whole(first)
 		}
 	}
 }

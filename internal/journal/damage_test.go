@@ -443,3 +443,154 @@ func TestResyncInHostileBodies(t *testing.T) {
 		}
 	}
 }
+
+// TestBadBeginningOfTheOldest: where a store begins with bad bytes and no index tells what they
+// were, what is behind them is there, nothing is called lost that may have been dropped, and the
+// file goes with the bound.
+func TestBadBeginningOfTheOldest(t *testing.T) {
+	for name, spoil := range map[string]func(text []byte, entries []int){
+		"cursors":             func(text []byte, at []int) { text[at[0]+5] ^= 1 },
+		"a batch too":         func(text []byte, at []int) { clear(text[:at[2]+5]) },
+		"an arrival line too": func(text []byte, at []int) { clear(text[:at[1]+5]) },
+		"and its end":         func(text []byte, at []int) { clear(text[:at[1]+5]); text[at[len(at)-1]+5] ^= 1 },
+		"all":                 func(text []byte, _ []int) { clear(text) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, whole := damagedStore(t)
+			files, _, _ := segmentFiles(dir)
+			path := filepath.Join(dir, files[1].name+extClosed) // the first ones were dropped
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var at []int
+			kept := map[string]bool{}
+			for off := 0; off < len(text); {
+				e, err := Next(text[off:])
+				if err != nil {
+					t.Fatal(err)
+				}
+				at = append(at, off)
+				off += len(e.Raw)
+			}
+			before := bytes.Clone(text)
+			spoil(text, at)
+			for _, off := range at {
+				if e, _ := Next(before[off:]); e.Kind == KindBatch && bytes.Equal(text[off:off+len(e.Raw)], e.Raw) {
+					for i := e.First; i <= e.Last; i++ {
+						kept[fmt.Sprintf("%s/%d", e.Run, i)] = true
+					}
+				}
+			}
+			_ = os.Remove(filepath.Join(dir, files[0].name+extClosed))
+			_ = os.Remove(filepath.Join(dir, files[0].name+extIndex))
+			if err := errors.Join(os.WriteFile(path, text, 0o600), os.Remove(filepath.Join(dir, files[1].name+extIndex))); err != nil {
+				t.Fatal(err)
+			}
+			l := open(t, dir, Options{Arrivals: true})
+			var want, got []string
+			for _, x := range whole {
+				id, _, _ := strings.Cut(x.text, " ")
+				if kept[id] || x.n >= l.segs[1].Began {
+					want = append(want, fmt.Sprint(x.n, " ", id))
+				}
+			}
+			for _, x := range lines(t, l, 1) {
+				if id, rest, _ := strings.Cut(x.text, " "); !strings.HasPrefix(rest, "corrupt") {
+					got = append(got, fmt.Sprint(x.n, " ", id))
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("there is\n%v\nwant\n%v", got, want)
+			}
+			if n, _ := l.Lost(); n > 0 != (name == "and its end") {
+				t.Errorf("%d records are lost", n)
+			}
+			if len(kept) > 0 && l.OldestArrival() != whole[slices.IndexFunc(whole, func(x shownLine) bool {
+				id, _, _ := strings.Cut(x.text, " ")
+				return kept[id]
+			})].n {
+				t.Errorf("it begins with arrival %d", l.OldestArrival())
+			}
+			for id := range kept {
+				x, err := record.ParseID(id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, next, err := l.Read(nil, x.Run, x.Seq, 1); err != nil || next <= x.Seq {
+					t.Errorf("FETCH of %s: %d, %v", id, next, err)
+				}
+			}
+			if _, _, _, err := l.Written(time.Time{}); err != nil && (name == "cursors" || name == "all") { // a batch here has no whole records
+				t.Error(err)
+			}
+			retain(t, l, Retention{MaxBytes: l.Bytes() - 1})
+			if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("its file is still there: %v", err)
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// TestBadBytesOfTheOldest: whatever else is bad in such a segment, each entry that is whole is
+// shown once, in order, and so is all behind it.
+func TestBadBytesOfTheOldest(t *testing.T) {
+	dir, whole := damagedStore(t)
+	files, _, _ := segmentFiles(dir)
+	path := filepath.Join(dir, files[0].name+extClosed)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, files[0].name+extIndex)); err != nil {
+		t.Fatal(err)
+	}
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for try := range 200 {
+		text := bytes.Clone(before)
+		clear(text[:5])
+		var at []int
+		for range 1 + rnd.IntN(5) {
+			at = append(at, rnd.IntN(min(len(text), 200<<rnd.IntN(6))))
+			text[at[len(at)-1]] ^= 1
+		}
+		var want, got []string
+		for off := 0; off < len(before); {
+			e, err := Next(before[off:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if end := off + len(e.Raw); e.Kind == KindBatch && bytes.Equal(text[off:end], e.Raw) {
+				for i := e.First; i <= e.Last; i++ {
+					want = append(want, fmt.Sprintf("%s/%d", e.Run, i))
+				}
+			}
+			off += len(e.Raw)
+		}
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l := open(t, dir, Options{Arrivals: true, ReadOnly: true})
+		for _, x := range whole {
+			if id, _, _ := strings.Cut(x.text, " "); x.n >= l.segs[1].Began {
+				want = append(want, id)
+			}
+		}
+		n := uint64(0)
+		for _, x := range lines(t, l, 1) {
+			if x.n <= n {
+				t.Fatalf("try %d, bytes %v: arrival %d after %d", try, at, x.n, n)
+			}
+			n = x.n
+			if id, rest, _ := strings.Cut(x.text, " "); !strings.HasPrefix(rest, "corrupt") {
+				got = append(got, id)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("try %d, bytes %v: there is\n%v\nwant\n%v", try, at, got, want)
+		}
+	}
+}

@@ -142,9 +142,8 @@ func (l *Log) recover() error {
 			l.doubt(s.Began)
 		}
 		if l.o.Arrivals && s.Size == 0 && s.bad { // its beginning is: those around it tell what it had
-			if s.Began, s.Ends = l.n, l.n; len(l.segs) > 0 {
-				l.segs = append(l.segs, s)
-			}
+			s.Began, s.Ends = l.n, l.n
+			l.segs = append(l.segs, s)
 			torn = false
 			continue
 		}

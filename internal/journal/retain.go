@@ -95,7 +95,7 @@ func (l *Log) began(at place, newest time.Time) (from time.Time, err error) {
 		return from, err
 	}
 	defer f.Close()
-	err = scan(f, 0, at.size, func(e *Entry, _ int64) error {
+	err = scanOn(f, 0, at.size, func(e *Entry, _ int64) error {
 		switch e.Kind {
 		case KindArrival, KindEpoch:
 			from = e.Time
@@ -106,7 +106,7 @@ func (l *Log) began(at place, newest time.Time) (from time.Time, err error) {
 			return cmp.Or(err, io.EOF)
 		}
 		return nil
-	})
+	}, func(int64, int64) {})
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
