@@ -128,7 +128,8 @@ func TestCrashPoints(t *testing.T) {
 	t.Logf("%d starts", tries)
 }
 
-// crash starts a process that dies at a system call, and again, and tells whether it did.
+// crash starts a process that dies at a system call, and again, and tells whether it did: by
+// SIGKILL, for one that ends in any other way has not met the call.
 func crash(t *testing.T, w *drill.World, p *drill.Proc, what string) (hits int) {
 	t.Helper()
 	if err := p.Stop(); err != nil {
@@ -138,7 +139,10 @@ func crash(t *testing.T, w *drill.World, p *drill.Proc, what string) (hits int) 
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if p.Wait(10 * time.Second) {
+	if how := p.Wait(10 * time.Second); how != nil {
+		if st, ok := how.Sys().(syscall.WaitStatus); !ok || st.Signal() != syscall.SIGKILL {
+			t.Fatalf("%s at %s: %v, not killed; it said:\n%s", p.Name, what, how, p.Said())
+		}
 		hits = 1
 	}
 	p.Kill()

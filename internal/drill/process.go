@@ -121,12 +121,7 @@ func (p *Proc) fell() error {
 	default:
 		return nil
 	}
-	text, _ := os.ReadFile(p.out)
-	const most = 2000
-	if len(text) > most {
-		text = text[len(text)-most:]
-	}
-	return fmt.Errorf("drill: %s: %w; it said:\n%s", p.Name, errors.Join(errEnded, p.err), text)
+	return fmt.Errorf("drill: %s: %w; it said:\n%s", p.Name, errors.Join(errEnded, p.err), p.Said())
 }
 
 // signal sends a signal, if the process is there.
@@ -162,14 +157,27 @@ func (p *Proc) Kill() {
 }
 
 // Wait waits until it has ended by itself, as by a fault that it was wrapped in, and tells
-// whether it has.
-func (p *Proc) Wait(limit time.Duration) bool {
+// how; nil says that it has not.
+func (p *Proc) Wait(limit time.Duration) *os.ProcessState {
+	p.mu.Lock()
+	cmd := p.cmd
+	p.mu.Unlock()
 	select {
 	case <-p.tell():
-		return true
+		return cmd.ProcessState
 	case <-time.After(limit):
-		return false
+		return nil
 	}
+}
+
+// Said is the last words of all that it printed.
+func (p *Proc) Said() string {
+	text, _ := os.ReadFile(p.out) // what is not there was not said
+	const most = 2000
+	if len(text) > most {
+		text = text[len(text)-most:]
+	}
+	return string(text)
 }
 
 // Stop ends it by SIGTERM; it must end in time and with exit code 0.
