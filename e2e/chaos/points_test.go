@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -84,7 +85,11 @@ func TestDeclared(t *testing.T) {
 func rounds(t *testing.T, test func(t *testing.T, w *drill.World, chance *rand.Rand)) {
 	chance := rand.New(rand.NewPCG(*seed, 1))
 	end := time.Now().Add(*within)
-	for n := 0; n == 0 || n < *points && time.Now().Before(end); n++ {
+	for n := range *points {
+		if n > 0 && time.Now().After(end) {
+			t.Errorf("%d of %d rounds: -within %v has ended it", n, *points, *within)
+			break
+		}
 		t.Run(fmt.Sprint(n+1), func(t *testing.T) {
 			w := newWorld(t, nil)
 			test(t, w, chance)
@@ -168,49 +173,79 @@ func told(t *testing.T, hits map[string]int) {
 }
 
 // TestDiskErrors has the system calls of the disk fail, or take long, for a while: what is
-// answered meanwhile is logged all the same, and nobody falls.
+// answered meanwhile is logged all the same, and nobody falls. Each call that a row names has
+// to be met at each process. A write of nothing is the one short write that strace can fake
+// without a lie: any other count says of bytes that they are in the file, and they are not.
 func TestDiskErrors(t *testing.T) {
 	hits := map[string]int{}
 	rounds(t, func(t *testing.T, w *drill.World, _ *rand.Rand) {
-		for _, what := range []string{
-			"pwrite64,pwritev:error=EIO:when=3..9",
-			"pwrite64,pwritev:error=ENOSPC:when=2+3",
-			"pwrite64,pwritev:error=EIO:when=1+2 ftruncate:error=EIO",
-			"pwrite64,pwritev:error=EIO:when=1+3 openat:error=EMFILE:when=2+3",
-			"pwrite64,pwritev:error=EIO:when=2+3 fsync:error=EIO:when=1+2",
-			"pwrite64,pwritev:error=EIO:when=2+4 renameat:error=EIO",
-			"pwrite64,pwritev:error=EIO fdatasync:error=EIO fsync:error=EIO ftruncate:error=EIO",
-			"fdatasync:error=EIO:when=2",
-			"fdatasync:error=EIO:when=1+2 fsync:error=EIO:when=2+2",
-			"fdatasync:delay_enter=400000",
-			"pwrite64,pwritev:delay_enter=30000:when=2+3",
+		service, gateway, sub := w.Services[0], w.Gateway, w.Subscribers[0].Proc
+		all := []*drill.Proc{service, gateway, sub}
+		log := filepath.Join(w.Subscribers[0].Data, "logs", "subscriber.log")
+		for _, r := range []struct {
+			what  string
+			who   []*drill.Proc
+			lasts time.Duration
+		}{
+			{"pwrite64,pwritev:error=EIO:when=3..9", all, time.Second},
+			{"pwrite64,pwritev:error=ENOSPC:when=2+3", all, time.Second},
+			{"pwrite64,pwritev:retval=0:when=2+3", all, time.Second},
+			{"pwrite64,pwritev:error=EIO:when=1+2 ftruncate:error=EIO", all, time.Second},
+			{"pwrite64,pwritev:error=EIO:when=1+3 openat:error=EMFILE:when=2+3", all, time.Second},
+			{"pwrite64,pwritev:error=EIO:when=2+3 fsync:error=EIO:when=1+2", all, time.Second},
+			{"pwrite64,pwritev:error=EIO:when=2+4 renameat:error=EIO", all, time.Second},
+			{"pwrite64,pwritev:error=EIO fdatasync:error=EIO fsync:error=EIO ftruncate:error=EIO", all, time.Second},
+			{"fdatasync:error=EIO:when=2", all, time.Second},
+			{"fdatasync:error=EIO:when=1+2 fsync:error=EIO:when=2+2", all, time.Second},
+			{"fdatasync:delay_enter=400000", all, time.Second},
+			{"fdatasync,fsync:delay_exit=1000000", all, 5 * time.Second},
+			{"pwrite64,pwritev:delay_enter=30000:when=2+3", all, time.Second},
+			{"write:error=EIO:when=1+2 path=" + log, []*drill.Proc{sub}, time.Second},
+			{"write:retval=0:when=1+2 path=" + log, []*drill.Proc{sub}, time.Second},
 		} {
-			for _, p := range []*drill.Proc{w.Services[0], w.Subscribers[0].Proc} {
-				hits[what] += broken(t, w, p, what)
+			for _, p := range r.who {
+				for call, n := range broken(t, w, p, r.what, r.lasts) {
+					what, _, _ := strings.Cut(r.what, " path=")
+					hits[fmt.Sprintf("%s: %s: %s", what, p.Name, call)] += n
+				}
 			}
 		}
 	})
 	told(t, hits)
 }
 
-// broken attaches strace to a process for a while, and tells how often something befell it.
-func broken(t *testing.T, w *drill.World, p *drill.Proc, what string) (hits int) {
+// broken attaches strace to a process for a while, and for longer where something that it is
+// to do has not befallen the process yet, and tells how often each did. Calls with a comma
+// between are one thing that is done now by one of them, now by the other; with path= it is
+// those on one file.
+func broken(t *testing.T, w *drill.World, p *drill.Proc, what string, lasts time.Duration) (hits map[string]int) {
 	t.Helper()
 	said := filepath.Join(t.TempDir(), "strace")
 	args := []string{"-f", "-qq", "-o", said, "-p", fmt.Sprint(p.Pid())}
 	for _, one := range strings.Fields(what) {
-		args = append(args, "-e", "inject="+one)
+		if path, ok := strings.CutPrefix(one, "path="); ok {
+			args = append(args, "--trace-path="+path)
+		} else {
+			args = append(args, "-e", "inject="+one)
+		}
 	}
 	cmd := exec.Command(testenv.Need(t, "strace"), args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	before := w.Answers.Count()
-	w.Burst(4, time.Second)
+	before, begun := w.Answers.Count(), time.Now()
+	w.Burst(4, lasts)
+	for end := time.Now().Add(testenv.Patience); time.Now().Before(end); w.Burst(4, 300*time.Millisecond) {
+		if hits = befell(t, said, what); !slices.Contains(slices.Collect(maps.Values(hits)), 0) {
+			break
+		}
+	}
 	_ = cmd.Process.Signal(syscall.SIGTERM) // it lets go
 	_ = cmd.Wait()
-	if n := w.Answers.Count() - before; n < 20 {
+	// Eight clients ask. If each answer waited for an fsync of a second, they had at most so many.
+	n, most := w.Answers.Count()-before, 2*8*int(time.Since(begun)/time.Second)
+	if t.Logf("%s: %s: %d answers", what, p.Name, n); n < max(20, most) {
 		t.Errorf("%s, %s: %d answers meanwhile", p.Name, what, n)
 	}
 	if err := p.Ready(30 * time.Second); err != nil {
@@ -219,9 +254,31 @@ func broken(t *testing.T, w *drill.World, p *drill.Proc, what string) (hits int)
 	if err := w.Settle(); err != nil {
 		t.Fatalf("%s, %s: %v", p.Name, what, err)
 	}
+	return befell(t, said, what)
+}
+
+// met is a line of strace's of a call that something befell.
+var met = regexp.MustCompile(`(?m)^\d+ +(?:<\.\.\. )?(\w+)\b.*\((?:INJECTED|DELAYED)\)$`)
+
+// befell counts in what strace said how often each part of what befell.
+func befell(t *testing.T, said, what string) map[string]int {
+	t.Helper()
 	text, err := os.ReadFile(said)
-	if err != nil {
+	if err != nil && !os.IsNotExist(err) { // it has not begun
 		t.Fatal(err)
 	}
-	return strings.Count(string(text), "(INJECTED)") + strings.Count(string(text), "(DELAYED)")
+	hits := map[string]int{}
+	for _, one := range strings.Fields(what) {
+		calls, _, ok := strings.Cut(one, ":")
+		if !ok { // a path
+			continue
+		}
+		hits[calls] = 0
+		for _, m := range met.FindAllSubmatch(text, -1) {
+			if slices.Contains(strings.Split(calls, ","), string(m[1])) {
+				hits[calls]++
+			}
+		}
+	}
+	return hits
 }
