@@ -50,6 +50,8 @@ func TestCommandLine(t *testing.T) {
 		"explain":           {args: []string{"explain", "--up", "/downcase/"}, code: 0, stdout: "> routes[2]  /downcase/*"},
 		"explain no routes": {args: []string{"explain", "/"}, code: 2, stderr: "--config"},
 		"doctor of nobody":  {args: []string{"doctor", "gatway"}, code: 2, stderr: `did you mean "gateway"?`},
+		"unknown fault":     {args: []string{"drill", "--faults", "net-reset,kill-servise"}, code: 2, stderr: `did you mean "kill-service"?`},
+		"drill of nothing":  {args: []string{"drill", "--for", "10ms"}, code: 2, stderr: "from 1s"},
 		"adopt nothing":     {args: []string{"adopt"}, code: 2, stderr: "which journal?"},
 		"adopt nobody":      {args: []string{"adopt", "nobody"}, code: 1, stderr: "nobody: no such file"},
 		"adopt a folder":    {args: []string{"adopt", dir}, code: 1, stderr: "no journal, it has"},

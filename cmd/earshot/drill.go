@@ -72,6 +72,7 @@ The faults:
 		default:
 			err = os.RemoveAll(dir)
 		}
+		fmt.Fprintf(out, "drill: seed %d, %s\n", seed, &totals)
 		if errors.Is(err, drill.ErrLoss) {
 			return &exitError{process.ExitLoss, err}
 		}

@@ -15,12 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// diesWithUs has the kernel kill a process when this one dies, whatever kills it.
-func diesWithUs(cmd *exec.Cmd) {
+// ours has the kernel kill a process when this one dies, whatever kills it, and what is typed
+// at a terminal be said to this one alone: Ctrl-C must not end what is being judged.
+func ours(cmd *exec.Cmd) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	cmd.SysProcAttr.Pdeathsig, cmd.SysProcAttr.Setpgid = syscall.SIGKILL, true
 }
 
 // NewDisk makes a file system of so many MiB of memory. It is mounted in a name space of
@@ -50,7 +51,7 @@ func newDisk(hold []string, at string, mib int, user bool) (*Disk, error) {
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	}
-	diesWithUs(cmd)
+	ours(cmd)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"syscall"
 )
 
-func diesWithUs(*exec.Cmd) {}
+// ours has what is typed at a terminal be said to this process alone.
+func ours(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
 var errLinux = errors.New("drill: only Linux has disks of memory in a name space")
 

@@ -46,7 +46,7 @@ func (p *Proc) Start() error {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
-	diesWithUs(cmd)
+	ours(cmd)
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("drill: %w", err)
 	}

@@ -33,6 +33,7 @@ type Totals struct {
 	Healed  map[string]time.Duration // by name: the longest time until both logs had everything
 	Skipped map[string]string        // by name, and why
 	Worlds  int
+	Took    time.Duration
 
 	Requests, Answers, Cut int
 	// Of all subscribers together, at the ends of their worlds.
@@ -69,6 +70,7 @@ func Run(ctx context.Context, o Options) (t Totals, err error) {
 	for err == nil && r.more(ctx) {
 		err = r.world(ctx)
 	}
+	t.Took = time.Since(r.began)
 	return t, err
 }
 
@@ -103,7 +105,10 @@ func (r *runner) world(ctx context.Context) (err error) {
 			err = os.RemoveAll(dir)
 		}
 	}()
-	for n := 0; err == nil && n < worldFaults && w.Answers.Count() < worldAnswers && r.more(ctx); n++ {
+	if ctx.Err() == nil {
+		err = r.fault(w) // also where the time was over before all was up
+	}
+	for n := 1; err == nil && n < worldFaults && w.Answers.Count() < worldAnswers && r.more(ctx); n++ {
 		err = r.fault(w)
 	}
 	if err == nil {
@@ -193,21 +198,33 @@ func (d *deck) next() (*Fault, Dice) {
 	return f, Dice{Who: d.rand.Uint32(), Order: d.rand.Uint32(), Wait: d.rand.Float64(), Hold: d.rand.Float64()}
 }
 
+// Done is how many faults were done.
+func (t *Totals) Done() (n int) {
+	for _, times := range t.Faults {
+		n += times
+	}
+	return n
+}
+
+// String is the totals in a line.
+func (t *Totals) String() string {
+	return fmt.Sprintf("%.0f s, %d faults, %d answers, %d records in %d stores, missing %d, doubled %d, strange %d, declared %d",
+		t.Took.Seconds(), t.Done(), t.Answers, t.Records, subscribers, t.Missing, t.Doubled, t.Strange, t.Lost)
+}
+
 // Print writes the totals as a table.
 func (t *Totals) Print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "FAULT\tTIMES\tALL LOGGED WITHIN")
-	sum := 0
 	for _, f := range Faults() {
 		switch n := t.Faults[f.Name]; {
 		case n > 0:
-			sum += n
 			fmt.Fprintf(w, "%s\t%d\t%.2f s\n", f.Name, n, t.Healed[f.Name].Seconds())
 		case t.Skipped[f.Name] != "":
 			fmt.Fprintf(w, "%s\t0\tSKIPPED: %s\n", f.Name, t.Skipped[f.Name])
 		}
 	}
-	fmt.Fprintf(w, "all\t%d\t\n", sum)
+	fmt.Fprintf(w, "all\t%d\t\n", t.Done())
 	if err := w.Flush(); err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ type World struct {
 	o        WorldOptions
 	http     string   // base URL of the gateway
 	feeds    []string // ports of the publishers' record feeds
-	nets     [2]*Net
+	nets     [subscribers]*Net
 	disks    [2]*Disk // of the service, of the subscriber
 	noDisk   string   // why there are none
 	noNet    string   // why the subscribers' network can't be broken
@@ -45,6 +45,9 @@ type World struct {
 	requests atomic.Int64
 	bursts   atomic.Int64
 }
+
+// subscribers is how many follow the three.
+const subscribers = 2
 
 // The disks, of the service and of the subscriber, in MiB: for all that a world stores and
 // what is allocated ahead. That is written before a process notices that its disk is full, so
@@ -58,7 +61,7 @@ func NewWorld(o WorldOptions) (w *World, err error) {
 	if o.Clients == 0 {
 		o.Clients = 4
 	}
-	w = &World{o: o, stop: make(chan struct{}), nets: [2]*Net{NewNet(), NewNet()}}
+	w = &World{o: o, stop: make(chan struct{}), nets: [subscribers]*Net{NewNet(), NewNet()}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Close())
