@@ -18,7 +18,7 @@ import (
 
 var (
 	faults = flag.Int("faults", len(drill.Faults()), "how many faults, each kind once before any comes again")
-	within = flag.Duration("within", 5*time.Minute, "no further fault after so long, in each test")
+	within = flag.Duration("within", 10*time.Minute, "no further fault after so long, in each test, which fails where that ends it")
 	seed   = flag.Uint64("seed", 1, "seed of the sequence of faults")
 )
 
@@ -63,11 +63,34 @@ func TestMatrix(t *testing.T) {
 	if totals.Answers == 0 || totals.Records < 2*totals.Answers {
 		t.Errorf("%d answers, %d records in two stores: this test shows nothing", totals.Answers, totals.Records)
 	}
+	if err == nil {
+		dealt(t, totals)
+	}
 	var skipped []string
 	for name, why := range totals.Skipped {
 		skipped = append(skipped, name+": "+why)
 	}
 	if len(skipped) > 0 {
 		testenv.Missing(t, strings.Join(skipped, "; "))
+	}
+}
+
+// dealt asks that so many faults were done as the flag says, and each kind that can be here.
+func dealt(t *testing.T, totals drill.Totals) {
+	t.Helper()
+	if done := totals.Done(); done < *faults {
+		t.Errorf("%d of %d faults: -within %v has ended it", done, *faults, *within)
+	}
+	if *faults < len(drill.Names()) {
+		return
+	}
+	var never []string
+	for _, name := range drill.Names() {
+		if totals.Faults[name] == 0 && totals.Skipped[name] == "" {
+			never = append(never, name)
+		}
+	}
+	if len(never) > 0 {
+		t.Errorf("never done: %s", strings.Join(never, ", "))
 	}
 }
