@@ -37,8 +37,12 @@ lint: deps ## what CI lints
 fuzz: deps ## each fuzz test for ten seconds (FUZZTIME=1m for longer)
 	@deploy/fuzz $(or $(FUZZTIME),10s)
 
-chaos: deps ## the long matrix of faults, totals by kind (FAULTS=1000 POINTS=10; WITHIN=1h bounds each of its parts; SEED=1)
-	@$(GO) test -tags $(TAGS) -timeout 0 -v ./e2e/chaos -args -faults $(or $(FAULTS),1000) -points $(or $(POINTS),10) -within $(or $(WITHIN),1h) -seed $(or $(SEED),1)
+chaos: deps ## every fault test in its long form, totals by kind: hours (FAULTS=1000 POINTS=10; WITHIN=1h bounds each part of the matrix; SEED=1)
+	@export EARSHOT_TEST_LONG=yes; code=0; \
+	$(GO) test -tags $(TAGS) -timeout 0 -v ./e2e/chaos -args -faults $(or $(FAULTS),1000) -points $(or $(POINTS),10) -within $(or $(WITHIN),1h) -seed $(or $(SEED),1) || code=1; \
+	$(GO) test -tags $(TAGS) -timeout 0 -v ./e2e || code=1; \
+	$(GO) test -tags $(TAGS) -timeout 0 -v ./internal/journal ./subscriber/view -run Power || code=1; \
+	exit $$code
 
 soak: build ## faults by chance for a while (FOR=10m SEED=7); it prints the seed and the totals
 	@$(BIN) drill --for $(or $(FOR),10m) --seed $(or $(SEED),0)
