@@ -21,9 +21,12 @@ func TestNetworkHalfOpen(t *testing.T) {
 		w := newWorld(t)
 		w.start()
 		for range either(5, 1) {
-			w.swallow(port(w.service.feed), w.service.replayPort(), port(w.gateway.feed))
+			before := w.silences()
+			swallowed := w.swallow(port(w.service.feed), w.service.replayPort(), port(w.gateway.feed))
 			w.service.restart()
 			w.live()
+			swallowed()
+			w.silent(before, 2)
 		}
 		w.end()
 	})
@@ -32,7 +35,8 @@ func TestNetworkHalfOpen(t *testing.T) {
 		w.start()
 		for range either(5, 1) {
 			w.there.Run("ip", "link", "del", cable)
-			w.service.restart()
+			w.service.restart() // what its kernel has to say of the old one is said when there is a link again
+			w.unheard(w.id("/downcase/?param=UNHEARD"))
 			w.here.Link(w.there, cable, publisherAt+"/24", subscriberAt+"/24")
 			w.live()
 		}
@@ -42,9 +46,10 @@ func TestNetworkHalfOpen(t *testing.T) {
 		w := newWorld(t)
 		w.start()
 		for range either(5, 1) {
-			w.swallow(w.service.replayPort(), w.gateway.replayPort())
+			swallowed := w.swallow(w.service.replayPort(), w.gateway.replayPort())
 			w.reset(port(w.service.feed), port(w.gateway.feed))() // the feed is to have a hole
 			w.live()
+			swallowed()
 		}
 		w.end()
 	})
@@ -52,27 +57,38 @@ func TestNetworkHalfOpen(t *testing.T) {
 		w := newWorld(t)
 		w.start()
 		for range either(5, 1) {
-			w.swallow(w.service.replayPort())
+			swallowed := w.swallow(w.service.replayPort())
 			before, begun := w.service.committed(), time.Now()
 			testenv.Wait(t, "the commits that the network has swallowed", time.Minute, func() bool { return w.service.committed() > before+100 })
 			t.Logf("committed again after %v", time.Since(begun).Round(time.Millisecond))
+			swallowed()
 		}
 		w.end()
 	})
 }
 
-// reset answers each packet that comes for one of these ports with a reset.
+// silent asks that the subscriber has found by itself that so many publishers are not heard:
+// nobody told it.
+func (w *world) silent(before, n int) {
+	w.t.Helper()
+	testenv.Wait(w.t, "silence", testenv.Patience, func() bool { return w.silences() >= before+n })
+}
+
+// reset answers each packet that comes for one of these ports with a reset, and some have
+// come for each feed when it returns.
 func (w *world) reset(ports ...string) (heal func()) {
-	var undo []func()
+	w.t.Helper()
+	var rules []*testenv.Rule
 	for _, port := range ports {
-		undo = append(undo, w.here.Rule("INPUT", "--in-interface", cable, "--protocol", "tcp", "--dport", port, "--jump", "REJECT", "--reject-with", "tcp-reset"))
+		rules = append(rules, w.here.Rule("INPUT", "--in-interface", cable, "--protocol", "tcp", "--dport", port, "--jump", "REJECT", "--reject-with", "tcp-reset"))
 	}
 	time.Sleep(300 * time.Millisecond) // is the fault
-	return func() {
-		for _, f := range undo {
-			f()
+	for i, port := range ports {
+		if port != w.service.replayPort() && port != w.gateway.replayPort() { // those may have nothing to say
+			w.acted("for port "+port+" reset", rules[i])
 		}
 	}
+	return func() { removed(rules...) }
 }
 
 // TestNetworkResets resets connections again and again.
@@ -91,17 +107,18 @@ func TestNetworkLoss(t *testing.T) {
 	w := newWorld(t)
 	w.start()
 	for _, share := range []string{"0.05", "0.20"} {
-		var undo []func()
+		var rules []*testenv.Rule
 		for _, n := range []*testenv.Netns{w.here, w.there} {
-			undo = append(undo, n.Rule("INPUT", "--in-interface", cable, "--match", "statistic", "--mode", "random", "--probability", share, "--jump", "DROP"))
+			rules = append(rules, n.Rule("INPUT", "--in-interface", cable, "--match", "statistic", "--mode", "random", "--probability", share, "--jump", "DROP"))
 		}
 		for range either(20, 1) {
 			w.a.more(t, 150)
 			t.Logf("share %s lost: a line came after %v", share, w.probe(w.sub).Round(time.Millisecond))
 		}
-		for _, f := range undo {
-			f()
+		for _, r := range rules { // in each direction
+			w.acted("of "+share+" lost", r)
 		}
+		removed(rules...)
 		w.live()
 	}
 	w.end()
@@ -134,7 +151,7 @@ func TestNetworkMTU(t *testing.T) {
 	w.start()
 	done := w.watch()
 	for range either(5, 1) {
-		heal := w.there.Rule("INPUT", "--in-interface", cable, "--match", "length", "--length", "700:", "--jump", "DROP")
+		heal := w.there.Rule("INPUT", "--in-interface", cable, "--match", "length", "--length", "700:", "--jump", "DROP").Remove
 		w.reset(port(w.service.feed), port(w.gateway.feed))() // the feed is to have a hole, or nothing is long
 		w.through(either(20*time.Second, 5*time.Second), heal)
 	}
@@ -159,9 +176,8 @@ func TestNetworkPorts(t *testing.T) {
 					w.through(either(20*time.Second, 5*time.Second), heal)
 					continue
 				}
-				silent := func() int { return strings.Count(w.sub.String(), "publisher silent") }
-				before := silent()
-				testenv.Wait(t, "silence", testenv.Patience, func() bool { return silent() == before+2 })
+				before := w.silences()
+				testenv.Wait(t, "silence", testenv.Patience, func() bool { return w.silences() == before+2 })
 				heal() // what was being fetched came all the time
 				w.live()
 			}
@@ -238,7 +254,7 @@ func TestNetworkGateway(t *testing.T) {
 	}
 	for range either(5, 1) {
 		for _, jump := range [][]string{{"DROP"}, {"REJECT", "--reject-with", "tcp-reset"}} {
-			heal := far.Rule(append([]string{"INPUT", "--in-interface", "back", "--protocol", "tcp", "--jump"}, jump...)...)
+			heal := far.Rule(append([]string{"INPUT", "--in-interface", "back", "--protocol", "tcp", "--jump"}, jump...)...).Remove
 			until("an answer of the gateway", `"status":50`)
 			time.Sleep(either(20*time.Second, 2*time.Second)) // is the fault
 			heal()

@@ -174,11 +174,18 @@ func (w *world) through(lasts time.Duration, heal func()) {
 	w.t.Helper()
 	id := w.id("/downcase/?param=UNHEARD")
 	time.Sleep(lasts) // is the fault
+	w.unheard(id)
+	heal()
+	w.live()
+}
+
+// unheard asks that the subscriber does not have the line of an answer that was given during
+// a fault.
+func (w *world) unheard(id string) {
+	w.t.Helper()
 	if w.sub.has(w.t, id) {
 		w.t.Error("the subscriber noticed nothing: this shows nothing")
 	}
-	heal()
-	w.live()
 }
 
 // live is told that the fault is over, waits until the subscriber is live again, and notes
@@ -192,28 +199,44 @@ func (w *world) live() {
 func (w *world) cut() (heal func()) {
 	a := w.here.Rule("INPUT", "--in-interface", cable, "--jump", "DROP")
 	b := w.there.Rule("INPUT", "--in-interface", cable, "--jump", "DROP")
-	return func() { a(); b() }
+	return func() { removed(a, b) }
 }
 
 // block has packets like these be dropped at both ends of the cable; a match of one port is
 // the publisher's.
 func (w *world) block(ports ...string) (heal func()) {
-	var undo []func()
+	var rules []*testenv.Rule
 	for _, port := range ports {
-		undo = append(undo, w.here.Rule("INPUT", "--in-interface", cable, "--protocol", "tcp", "--dport", port, "--jump", "DROP"),
+		rules = append(rules, w.here.Rule("INPUT", "--in-interface", cable, "--protocol", "tcp", "--dport", port, "--jump", "DROP"),
 			w.there.Rule("INPUT", "--in-interface", cable, "--protocol", "tcp", "--sport", port, "--jump", "DROP"))
 	}
-	return func() {
-		for _, f := range undo {
-			f()
-		}
+	return func() { removed(rules...) }
+}
+
+func removed(rules ...*testenv.Rule) {
+	for _, r := range rules {
+		r.Remove()
 	}
 }
 
-// swallow drops the packets of the connections that the subscriber has now to these ports of
-// the publishers; those that are made later pass.
-func (w *world) swallow(ports ...string) {
+// acted waits until one of some rules was for a packet: without that a fault shows nothing.
+func (w *world) acted(what string, rules ...*testenv.Rule) {
 	w.t.Helper()
+	n := 0
+	testenv.Wait(w.t, "packet "+what, testenv.Patience, func() bool {
+		for _, r := range rules {
+			n += r.Packets()
+		}
+		return n > 0
+	})
+	w.t.Logf("%d packets %s", n, what)
+}
+
+// swallow drops the packets of the connections that the subscriber has now to these ports of
+// the publishers; those that are made later pass. swallowed asks that it did, of each port.
+func (w *world) swallow(ports ...string) (swallowed func()) {
+	w.t.Helper()
+	rules := map[string][]*testenv.Rule{}
 	for _, port := range ports {
 		var m [][]string
 		testenv.Wait(w.t, "connection to port "+port, testenv.Patience, func() bool {
@@ -222,11 +245,20 @@ func (w *world) swallow(ports ...string) {
 			return len(m) > 0
 		})
 		for _, local := range m {
-			w.here.Rule("INPUT", "--in-interface", cable, "--protocol", "tcp", "--sport", local[1], "--jump", "DROP")
-			w.there.Rule("INPUT", "--in-interface", cable, "--protocol", "tcp", "--dport", local[1], "--jump", "DROP")
+			rules[port] = append(rules[port], w.here.Rule("INPUT", "--in-interface", cable, "--protocol", "tcp", "--sport", local[1], "--jump", "DROP"),
+				w.there.Rule("INPUT", "--in-interface", cable, "--protocol", "tcp", "--dport", local[1], "--jump", "DROP"))
+		}
+	}
+	return func() {
+		w.t.Helper()
+		for _, port := range ports {
+			w.acted("swallowed of port "+port, rules[port]...)
 		}
 	}
 }
+
+// silences is how often the subscriber has given a publisher up as silent.
+func (w *world) silences() int { return strings.Count(w.sub.String(), "publisher silent") }
 
 // port is that of an endpoint.
 func port(endpoint string) string { return endpoint[strings.LastIndexByte(endpoint, ':')+1:] }

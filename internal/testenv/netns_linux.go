@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -121,19 +122,47 @@ func (n *Netns) Link(to *Netns, name, addr, peer string) {
 	to.Run("ip", "link", "set", name, "up")
 }
 
-// Rule has iptables append a rule in the namespace: the chain first. remove takes it away.
-// What the kernel has no module for is Missing.
-func (n *Netns) Rule(rule ...string) (remove func()) {
+// Rule is one of iptables in a namespace.
+type Rule struct {
+	n    *Netns
+	rule []string // the chain first
+	name string   // its comment, by which it is found
+}
+
+var rules atomic.Int64
+
+// Rule has iptables append a rule in the namespace: the chain first. What the kernel has no
+// module for is Missing.
+func (n *Netns) Rule(rule ...string) *Rule {
 	n.t.Helper()
 	Need(n.t, "iptables")
-	if out, err := n.run("iptables", append([]string{"--wait", "--append"}, rule...)...); err != nil {
+	r := &Rule{n: n, name: fmt.Sprintf("earshot-%d", rules.Add(1))}
+	r.rule = append(slices.Clone(rule), "--match", "comment", "--comment", r.name)
+	if out, err := n.run("iptables", append([]string{"--wait", "--append"}, r.rule...)...); err != nil {
 		Missing(n.t, fmt.Sprintf("iptables %s: %v: %s", strings.Join(rule, " "), err, out))
 	}
-	rule = slices.Clone(rule)
-	return func() {
-		n.t.Helper()
-		n.Run("iptables", append([]string{"--wait", "--delete"}, rule...)...)
+	return r
+}
+
+// Packets is how many packets it was for until now.
+func (r *Rule) Packets() (n int) {
+	r.n.t.Helper()
+	for line := range strings.Lines(r.n.Run("iptables", "--wait", "--list", r.rule[0], "--numeric", "--verbose", "--exact")) {
+		if strings.Contains(line, "/* "+r.name+" */") {
+			if _, err := fmt.Sscan(line, &n); err != nil {
+				r.n.t.Fatalf("iptables: %q: %v", line, err)
+			}
+			return n
+		}
 	}
+	r.n.t.Fatalf("iptables: no rule %s", r.name)
+	return 0
+}
+
+// Remove takes it away.
+func (r *Rule) Remove() {
+	r.n.t.Helper()
+	r.n.Run("iptables", append([]string{"--wait", "--delete"}, r.rule...)...)
 }
 
 // Client speaks HTTP from within the namespace.

@@ -52,11 +52,15 @@ func TestNetns(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	remove := server.Rule("INPUT", "--protocol", "tcp", "--dport", "80", "--jump", "DROP")
+	rule := server.Rule("INPUT", "--protocol", "tcp", "--dport", "80", "--jump", "DROP")
 	if err := get(300 * time.Millisecond); err == nil {
 		t.Error("an answer in spite of a rule")
 	}
-	remove()
+	other := server.Rule("INPUT", "--protocol", "tcp", "--dport", "81", "--jump", "DROP")
+	if n, none := rule.Packets(), other.Packets(); n == 0 || none > 0 {
+		t.Errorf("%d packets were dropped for one port, %d for another", n, none)
+	}
+	rule.Remove()
 	if err := get(testenv.Patience); err != nil {
 		t.Error(err)
 	}
