@@ -2,14 +2,18 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/earshot-mq/earshot/internal/testenv"
+	"github.com/earshot-mq/earshot/internal/zmq"
 	"github.com/earshot-mq/earshot/publisher"
 	"github.com/earshot-mq/earshot/publisher/record"
 	"github.com/earshot-mq/earshot/subscriber"
@@ -25,24 +29,35 @@ func many(t *testing.T, s *publisher.Stream, n int) {
 			rs[i] = downcased("HELLO")
 		}
 		if err := s.Publish(context.Background(), rs...); err != nil {
-			t.Fatal(err)
+			t.Error(err)
+			return
 		}
 		n -= len(rs)
 	}
 }
 
-// TestBurst publishes far above every high-water mark to two subscribers.
+// TestBurst publishes far above every high-water mark to two subscribers that are live, from
+// callers that wait for nothing, until the feed has lost something for each of them. A third
+// peer takes nothing, so that the feed does not wait for the two either: where it does, a
+// flood stays on it.
 func TestBurst(t *testing.T) {
-	const n = 200_000
+	const each, callers, least, most = 50_000, 4, 100_000, 4_000_000
 	c := zmqContext(t)
 	p := newPublisher(t, c, publisher.Options{Memory: 1 << 20, Peers: 1000}) // the least queues
 	_, feed, _ := p.Endpoints()
 	run(t, p.Run)
-	var subs []*subscriber.Subscriber
+	n := 1000
+	s := stream(t, p, "downcase")
+	many(t, s, n)
+	type follower struct {
+		*subscriber.Subscriber
+		before uint64 // what joining took
+	}
+	lost := func(f *subscriber.Subscriber) uint64 { return f.Stats.Early.Load() + f.Stats.Repairs.Load() }
+	var subs []follower
 	for i := range 2 {
-		s, st := newSubscriber(t, c, filepath.Join(t.TempDir(), fmt.Sprint("store", i)), subscriber.Options{Connect: []string{feed}})
-		r := run(t, s.Run)
-		subs = append(subs, s)
+		sub, st := newSubscriber(t, c, filepath.Join(t.TempDir(), fmt.Sprint("store", i)), subscriber.Options{Connect: []string{feed}})
+		r := run(t, sub.Run)
 		t.Cleanup(func() {
 			if err := r.stop(); err != nil {
 				t.Error(err)
@@ -58,11 +73,45 @@ func TestBurst(t *testing.T) {
 				t.Error(err)
 			}
 		})
+		// Live: a record that is published now comes without a fetch.
+		testenv.Wait(t, "a live record", testenv.Patience, func() bool {
+			before := lost(sub)
+			many(t, s, 1)
+			n++
+			testenv.Wait(t, "all records", testenv.Patience, func() bool { return sub.Stats.Records.Load() == uint64(n) })
+			return lost(sub) == before
+		})
+		subs = append(subs, follower{sub, lost(sub)})
 	}
-	many(t, stream(t, p, "downcase"), n)
-	for _, s := range subs {
-		testenv.Wait(t, "all records", 60*time.Second, func() bool { return s.Stats.Records.Load() == n })
-		t.Logf("repairs %d, early %d, duplicates %d", s.Stats.Repairs.Load(), s.Stats.Early.Load(), s.Stats.Duplicates.Load())
+	stalled, err := c.Sub(zmq.Options{RecvHWM: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := stalled.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := errors.Join(stalled.Subscribe(""), stalled.Connect(feed)); err != nil {
+		t.Fatal(err)
+	}
+	overflowed := func() bool {
+		return !slices.ContainsFunc(subs, func(f follower) bool { return lost(f.Subscriber) == f.before })
+	}
+	for n < least || n < most && !overflowed() {
+		var wait sync.WaitGroup
+		for range callers {
+			wait.Go(func() { many(t, s, each/callers) })
+		}
+		wait.Wait()
+		n += each
+	}
+	for _, f := range subs {
+		testenv.Wait(t, "all records", 60*time.Second, func() bool { return f.Stats.Records.Load() == uint64(n) })
+		t.Logf("of %d: repairs %d, early %d, duplicates %d", n, f.Stats.Repairs.Load(), f.Stats.Early.Load(), f.Stats.Duplicates.Load())
+	}
+	if !overflowed() {
+		t.Error("the feed has lost nothing: this test shows nothing")
 	}
 }
 
