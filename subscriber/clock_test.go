@@ -157,3 +157,59 @@ func TestRunThatNobodyOffers(t *testing.T) {
 		known("after a month", false)
 	})
 }
+
+// TestRunAfterALongBreak: a store that was away for a month, or whose clock says so, forgets
+// nothing before publishers had an hour to offer what they have: it would be stored again.
+func TestRunAfterALongBreak(t *testing.T) {
+	var clock testenv.Clock
+	dir := filepath.Join(t.TempDir(), "store")
+	offers := offer(1, 3)
+	offers[0].Ended, offers[0].Given = true, 3
+	opening := func(test func(t *testing.T, s *Subscriber, hear func())) {
+		t.Helper()
+		t.Run("opening", func(t *testing.T) {
+			s, f := newSubscriberOf(t, dir, store.Options{SegmentBytes: 1 << 10, Now: clock.Now}, Options{})
+			s.made = clock.Now()
+			test(t, s, func() {
+				s.hear(feed.Event{Kind: feed.EventWelcome, From: f, Offers: offers}, clock.Now())
+				s.hear(feed.Event{Kind: feed.EventData, From: f, Entries: entry(1, 3)}, clock.Now())
+			})
+		})
+	}
+	known := func(t *testing.T, s *Subscriber, when string, want bool) {
+		t.Helper()
+		s.retain(clock.Now())
+		if _, ok := s.store.Cursor(testRun); ok != want {
+			t.Errorf("%s: the run is known: %v", when, ok)
+		}
+	}
+	opening(func(t *testing.T, s *Subscriber, hear func()) {
+		hear()
+		hear() // which notes of the run, known now, that it has ended
+		other := record.Run{Stream: testRun.Stream, Epoch: testRun.Epoch + 1}
+		for n := uint64(1); n <= 20; n++ { // and a later segment says so
+			if _, err := s.store.Append(journal.NewGap(other, "downcase", n, n, "test")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	clock.Pass(journal.Unoffered + time.Hour)
+	opening(func(t *testing.T, s *Subscriber, hear func()) {
+		known(t, s, "at the start", true)
+		clock.Pass(time.Minute)
+		known(t, s, "a minute later", true)
+		hear()
+		if got := s.has(t, func(r record.Run) bool { return r == testRun }); got != "1-3" {
+			t.Errorf("the store has %s", got)
+		}
+		clock.Pass(forgetAfter)
+		known(t, s, "an hour after it was offered", true)
+	})
+	clock.Pass(journal.Unoffered)
+	opening(func(t *testing.T, s *Subscriber, _ func()) {
+		clock.Pass(forgetAfter - time.Minute)
+		known(t, s, "within an hour of the start", true)
+		clock.Pass(2 * time.Minute)
+		known(t, s, "an hour after the start, since nobody offers it", false)
+	})
+}

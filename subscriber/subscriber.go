@@ -121,6 +121,7 @@ const (
 	inboxLive   = 64 << 20
 	commitEvery = time.Second
 	retainEvery = time.Second
+	forgetAfter = time.Hour // of the start: who is there has offered by then what he has
 	fullRetry   = time.Second
 	appendBytes = 1 << 20 // of one append to the store, about
 	leastPeers  = 16      // publishers that the memory is planned for at least
@@ -498,8 +499,10 @@ func (s *Subscriber) retain(now time.Time) {
 	s.stepped.Store(stepped)
 	if stepped {
 		r.MaxAge = 0
-	} else if n := s.store.ForgetUnoffered(now); n > 0 {
-		s.o.Logger.Info("cursors forgotten: not offered for a month", "runs", n)
+	} else if now.Sub(s.made) >= forgetAfter {
+		if n := s.store.ForgetUnoffered(now); n > 0 {
+			s.o.Logger.Info("cursors forgotten: not offered for a month", "runs", n)
+		}
 	}
 	if r.MaxBytes == 0 && r.MaxAge == 0 {
 		return
