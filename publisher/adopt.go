@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"time"
 
 	"github.com/earshot-mq/earshot/internal/journal"
 	"github.com/earshot-mq/earshot/publisher/record"
@@ -59,7 +60,9 @@ func openLeft(c *journal.Claim, logger *slog.Logger) (*adopted, *journal.Commits
 	if _, err := journal.EndRuns(c.Dir, log); err != nil {
 		return nil, nil, fmt.Errorf("publisher: adopt: %w", err)
 	}
-	return &adopted{claim: c, log: log}, journal.OpenCommits(filepath.Join(c.Dir, "cursors")), nil
+	commits := journal.OpenCommits(filepath.Join(c.Dir, "cursors"))
+	commits.Resume(time.Now())
+	return &adopted{claim: c, log: log}, commits, nil
 }
 
 func (p *Publisher) adoptedBytes() (sum int64) {

@@ -88,6 +88,50 @@ func TestAdoptedIsKeptUntilStoresHaveIt(t *testing.T) {
 	}
 }
 
+// TestAdoptedAfterALongTime: who had a cursor when a journal was left has it when that is
+// adopted, whatever the clock says then: nobody could commit meanwhile.
+func TestAdoptedAfterALongTime(t *testing.T) {
+	for name, since := range map[string]time.Duration{
+		"a month": 30 * 24 * time.Hour, "ten years": 10 * 365 * 24 * time.Hour, "ten years from now": -10 * 365 * 24 * time.Hour,
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			left, run := leave(t, root, 10)
+			seen := time.Now().Add(-since)
+			cursors := journal.OpenCommits(filepath.Join(left, "cursors"))
+			err := errors.Join(cursors.Commit("0123456789abc", "main", run, 5, 11, seen), cursors.Commit("123456789abcd", "late", run, 2, 11, seen.Add(-time.Hour)), cursors.Save())
+			if err != nil {
+				t.Fatal(err)
+			}
+			both := func(by string, stores []journal.Store) {
+				t.Helper()
+				if len(stores) != 2 {
+					t.Errorf("%s: the stores are %+v, want both", by, stores)
+				}
+			}
+			c, err := zmq.NewContext()
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, err := Adopt(c, left, AdoptOptions{Record: "tcp://127.0.0.1:0", Replay: "tcp://127.0.0.1:0"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			both("earshot adopt", a.Cursors()) // the journal stays claimed, so that New makes one of its own
+			p, err := New(nil, Options{Dir: root})
+			if err := errors.Join(err, a.Close(), c.Close()); err != nil {
+				t.Fatal(err)
+			}
+			p.adopt()
+			p.age(false, time.Now())
+			both("a publisher of the same role", p.Cursors())
+			if err := p.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestAdopterWaitsForAStoreThatIsAway: who has a cursor in the directory counts, until it
 // is forgotten; and a number that was given but is in no file has to be noted too.
 func TestAdopterWaitsForAStoreThatIsAway(t *testing.T) {
