@@ -36,8 +36,8 @@ var (
 	grouping = regexp.MustCompile(`\b(?:by|on|ignoring|group_left) ?\(([^)]*)\)`)
 )
 
-// expression says what is wrong with a question to Prometheus, and which labels its answer
-// may have.
+// expression says what is wrong with the names in a question to Prometheus, and which labels
+// its answer may have. Whether it is a question at all promtool knows.
 func expression(expr string, known map[string]defined) (labels, wrong []string) {
 	for _, m := range selector.FindAllStringSubmatch(expr, -1) {
 		metric, ok := known[m[1]]
