@@ -15,3 +15,6 @@ func fallocate(f *os.File, n int64) error {
 	}
 	return err
 }
+
+// uncache has the kernel free the pages of a file that are clean. See posix_fadvise(2).
+func uncache(f *os.File) { _ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) } // only advice

@@ -66,6 +66,7 @@ func (l *Log) retire(r rolledSeg) {
 	if r.s.Size > 0 {
 		l.close(r.s)
 	}
+	defer l.cool()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rolled = slices.DeleteFunc(slices.Clone(l.rolled), func(x rolledSeg) bool { return x.s == r.s })
@@ -74,6 +75,28 @@ func (l *Log) retire(r rolledSeg) {
 		if err := os.Remove(r.s.path(l.dir)); err != nil {
 			l.o.Logger.Warn("empty segment not removed", "segment", r.s.Name, "error", err)
 		}
+	}
+}
+
+// warmSegments is how many of the newest segments stay in the page cache, for who is a little
+// late. Who was away reads the others from the disk, once.
+const warmSegments = 4
+
+// cool gives up the page cache of the segment that is not among the newest any more: its
+// pages take the next ones.
+func (l *Log) cool() {
+	l.mu.RLock()
+	path := ""
+	if i := len(l.segs) - warmSegments; i > 0 && l.segs[i-1].closed {
+		path = l.segs[i-1].path(l.dir)
+	}
+	l.mu.RUnlock()
+	if path == "" {
+		return
+	}
+	if f, err := os.Open(path); err == nil { // otherwise it is gone
+		uncache(f)
+		_ = f.Close() // it was read only
 	}
 }
 
