@@ -371,6 +371,12 @@ func (w *Writer) writtenLocked(n int) {
 			w.Stats.Held.Add(-int64(len(w.held[i].Raw)))
 		}
 	}
+	if !w.Stats.Degraded.Load() { // all that was held is written
+		// Who waits goes first, so that who is handed the batches overtakes him: of those that
+		// are woken the last runs next, and the line should not wait until the answers are sent.
+		openAll(w.gates)
+		w.gates = nil
+	}
 	if n > w.handed {
 		w.o.Hand(w.held[w.handed:n])
 		w.handed = n
