@@ -28,10 +28,11 @@ type point struct {
 	most int // the number is chosen from 1 to this
 }
 
-// newWorld makes a world for a test, with disks if hold is not nil.
-func newWorld(t *testing.T, hold []string) *drill.World {
+// newWorld makes a world for a test.
+func newWorld(t *testing.T, o drill.WorldOptions) *drill.World {
 	t.Helper()
-	w, err := drill.NewWorld(drill.WorldOptions{Program: []string{binary}, Hold: hold, Dir: filepath.Join(t.TempDir(), "world")})
+	o.Program, o.Dir = []string{binary}, filepath.Join(t.TempDir(), "world")
+	w, err := drill.NewWorld(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +72,7 @@ func TestDeclared(t *testing.T) {
 	} else if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t, hold())
+	w := newWorld(t, drill.WorldOptions{Hold: hold()})
 	if err := w.KillFull(); err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +92,7 @@ func rounds(t *testing.T, test func(t *testing.T, w *drill.World, chance *rand.R
 			break
 		}
 		t.Run(fmt.Sprint(n+1), func(t *testing.T) {
-			w := newWorld(t, nil)
+			w := newWorld(t, drill.WorldOptions{})
 			test(t, w, chance)
 			if lost := verdict(t, w); lost > 0 {
 				t.Errorf("%d declared lost", lost)

@@ -168,14 +168,15 @@ func stopSubscriber(w *World, d Dice) error {
 	return nil
 }
 
-// stalledNeighbour asks that the one that is not stopped has all answers meanwhile.
+// stalledNeighbour asks that the one that is not stopped has all answers meanwhile. Whether it
+// had to fetch any is not asked: that may come of the fault before.
 func stalledNeighbour(w *World, d Dice) error {
 	s := w.sub(d)
 	s.Pause()
 	defer s.Continue()
 	w.Burst(16, 500*time.Millisecond)
 	w.wait(3*time.Second, d.Hold)
-	if err := w.heard(w.Answers.Count(), w.other(d)); err != nil {
+	if err := w.Heard(w.other(d)); err != nil {
 		return fmt.Errorf("while %s is stopped: %w", s.Name, err)
 	}
 	return nil
@@ -371,7 +372,7 @@ func (w *World) full(d Dice, disk *Disk, p *Proc, metric string) error {
 // until then would be lost with it, and declared.
 func (p *Proc) mended(metric string) error {
 	for end := time.Now().Add(healLimit); ; time.Sleep(10 * time.Millisecond) {
-		if v, err := p.metric(metric); v == 0 || err != nil {
+		if v, err := p.Metric(metric); v == 0 || err != nil {
 			return err
 		}
 		if time.Now().After(end) {
@@ -407,7 +408,7 @@ func (w *World) fill(disk *Disk, p *Proc, metric string) error {
 	}
 	for end := time.Now().Add(startLimit); ; {
 		w.burst(8, 100*time.Millisecond, w.Services[1].Name) // all of it goes to either disk
-		v, err := p.metric(metric)
+		v, err := p.Metric(metric)
 		if v == 1 || err != nil {
 			return err
 		}

@@ -66,6 +66,9 @@ func (w *World) burst(clients int, d time.Duration, only string) {
 // Settle waits until both subscribers have every answer of before it was called.
 func (w *World) Settle() error { return w.heard(w.Answers.Count(), w.Subscribers...) }
 
+// Heard waits until one subscriber has every answer of before it was called.
+func (w *World) Heard(s *Subscriber) error { return w.heard(w.Answers.Count(), s) }
+
 // heard waits until subscribers have the first so many answers.
 func (w *World) heard(answers int, subs ...*Subscriber) error {
 	end := time.Now().Add(healLimit)

@@ -208,8 +208,8 @@ func (p *Proc) Pause() { p.signal(syscall.SIGSTOP) }
 // Continue is the end of Pause.
 func (p *Proc) Continue() { p.signal(syscall.SIGCONT) }
 
-// metric reads one number of what the process tells of itself.
-func (p *Proc) metric(name string) (v float64, err error) {
+// Metric reads one number of what the process tells of itself.
+func (p *Proc) Metric(name string) (v float64, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	resp, err := (&admin.Client{Addr: p.Admin}).Do(ctx, http.MethodGet, "/metrics")

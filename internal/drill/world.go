@@ -19,6 +19,7 @@ type WorldOptions struct {
 	Hold    []string // command that calls HoldDisk with two further arguments; default: no disks
 	Dir     string   // where everything is
 	Clients int      // that ask all the time, a hundred times a second each at most; default 4
+	Journal string   // bound of the second service's journal; default 16MiB
 }
 
 // World is a small Earshot: two services, a gateway before them, and two subscribers that
@@ -61,6 +62,9 @@ func NewWorld(o WorldOptions) (w *World, err error) {
 	if o.Clients == 0 {
 		o.Clients = 4
 	}
+	if o.Journal == "" {
+		o.Journal = diskJournal
+	}
 	w = &World{o: o, stop: make(chan struct{}), nets: [subscribers]*Net{NewNet(), NewNet()}}
 	defer func() {
 		if err != nil {
@@ -80,7 +84,7 @@ func NewWorld(o WorldOptions) (w *World, err error) {
 	for i, name := range []string{"downcase", "wordcount"} {
 		args := []string{"service", name, "--trusted", "127.0.0.1/32"}
 		if i == 1 {
-			args = append(args, "--journal-max-bytes", diskJournal)
+			args = append(args, "--journal-max-bytes", o.Journal)
 		}
 		p, at, err := w.publisher(name, w.data(name, i, 0), args...)
 		if err != nil {
