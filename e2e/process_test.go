@@ -47,6 +47,9 @@ func (o *output) signal(sig syscall.Signal) error {
 // when the test fails.
 func start(t *testing.T, cmd *exec.Cmd) *output {
 	t.Helper()
+	if err := sources(); err != nil {
+		t.Fatal(err)
+	}
 	o := &output{cmd: cmd}
 	cmd.Stdout = o
 	if cmd.Stderr == nil {

@@ -43,6 +43,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// sources is called by each test: before the first go test notes nothing.
+var sources = sync.OnceValue(func() error { return testenv.Sources("..") })
+
 // instance is one earshot process and how to start it again.
 type instance struct {
 	*output

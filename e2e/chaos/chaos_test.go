@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,11 +46,17 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// sources is called by each test: before the first go test notes nothing.
+var sources = sync.OnceValue(func() error { return testenv.Sources("../..") })
+
 // hold is the command that holds a disk.
 func hold() []string { return []string{binary, "drill", "hold-disk"} }
 
 // TestMatrix does each fault of the table at least once.
 func TestMatrix(t *testing.T) {
+	if err := sources(); err != nil {
+		t.Fatal(err)
+	}
 	totals, err := drill.Run(t.Context(), drill.Options{
 		Program: []string{binary}, Hold: hold(), Dir: t.TempDir(),
 		For: *within, Seed: *seed, Most: *faults, Out: t.Output(),

@@ -2,6 +2,7 @@ package chaos_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,7 +26,7 @@ func command(t *testing.T, dir string, meanwhile func(cmd *exec.Cmd), args ...st
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = 10 * time.Second
-	if err := cmd.Start(); err != nil {
+	if err := errors.Join(sources(), cmd.Start()); err != nil {
 		t.Fatal(err)
 	}
 	if meanwhile != nil {

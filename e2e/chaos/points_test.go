@@ -1,6 +1,7 @@
 package chaos_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -33,6 +34,7 @@ func newWorld(t *testing.T, o drill.WorldOptions) *drill.World {
 	t.Helper()
 	o.Program, o.Dir = []string{binary}, filepath.Join(t.TempDir(), "world")
 	w, err := drill.NewWorld(o)
+	err = errors.Join(err, sources())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,10 @@ package testenv
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -66,6 +68,18 @@ func Missing(t testing.TB, what string) {
 	default:
 		t.Fatalf("%s=%q: want \"all\" or nothing", RequireEnv, v)
 	}
+}
+
+// Sources has go test know that a test depends on all sources below a folder. What a test
+// builds by itself it knows nothing of: after a change the result of before would be shown,
+// as cached. It looks at the folders that a test opens.
+func Sources(root string) error {
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && path != root && (strings.HasPrefix(d.Name(), ".") || d.Name() == "bin" || d.Name() == "data") {
+			return fs.SkipDir
+		}
+		return err
+	})
 }
 
 // SkippedEnv is the variable that names a file to which skips are appended, a line each.
