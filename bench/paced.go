@@ -110,6 +110,7 @@ func paceOut(t task, base time.Time, ask func(caller, n int) error) (sent, answe
 			}
 		})
 	}
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1) // the pauses hold one, as if they were work
 	runtime.LockOSThread()
 	began := time.Now()
 	for n := range t.Records {
