@@ -172,3 +172,37 @@ func TestClockThatIsSet(t *testing.T) {
 		})
 	}
 }
+
+// TestNewStoresAreWaitedFor: what another store has committed is kept for one that has said
+// HELLO and not committed yet, for an hour.
+func TestNewStoresAreWaitedFor(t *testing.T) {
+	a := &aging{t: t, dir: t.TempDir(), committed: true}
+	a.opening(func(p *Publisher, publish func()) {
+		publish()
+		want := func(when string, next uint64) {
+			t.Helper()
+			if got, ok := p.committed(a.runs[0]); got != next || !ok {
+				t.Errorf("%s all have committed below %d (%v), want %d", when, got, ok, next)
+			}
+		}
+		hello := func(id string) {
+			t.Helper()
+			if err := p.commits.Hello(id, "", a.clock.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want("with one store", ofEach+1)
+		hello("new")
+		want("with a new one", 0)
+		if err := p.commits.Commit("new", "", a.runs[0], 5, ofEach+1, a.clock.Now()); err != nil {
+			t.Fatal(err)
+		}
+		want("when that has committed", 5)
+		hello("other topics")
+		a.clock.Pass(50 * time.Minute)
+		hello("other topics") // again, which is no new hour
+		want("with one that commits nothing", 0)
+		a.clock.Pass(11 * time.Minute)
+		want("an hour later", 5)
+	})
+}

@@ -352,7 +352,11 @@ func (p *Publisher) committed(run record.Run) (uint64, bool) {
 	if p.o.Policy != DropOldest {
 		return p.commits.Committed(run, p.o.Required...)
 	}
-	return p.commits.Committed(run)
+	next, ok := p.commits.Committed(run)
+	if ok && p.commits.Awaited(p.o.now()) {
+		next = 0
+	}
+	return next, ok
 }
 
 // Offers implements feed.Source.

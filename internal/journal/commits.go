@@ -20,6 +20,7 @@ const (
 	StoreExpiry = 7 * 24 * time.Hour // a store that committed nothing for so long is forgotten
 	nameInUse   = 10 * time.Second   // a name is its store's while that was heard within this time
 	greetedFor  = time.Minute        // a store commits seconds after its HELLO, if it has anything
+	awaitedFor  = time.Hour          // and is waited for so long, in case it is stopped before
 )
 
 // ErrStore says why a store can't have a cursor: its name is in use, or there are too many.
@@ -95,11 +96,30 @@ func (c *Commits) Hello(id, name string, now time.Time) error {
 		}
 		return nil
 	}
-	maps.DeleteFunc(c.greeted, func(_ string, s Store) bool { return now.Sub(s.Heard) > greetedFor })
-	if len(c.greeted) < MaxStores {
-		c.greeted[id] = Store{ID: id, Name: cmp.Or(name, id), Heard: now}
+	maps.DeleteFunc(c.greeted, func(_ string, s Store) bool { return now.Sub(s.Heard) > awaitedFor })
+	s, known := c.greeted[id]
+	if !known {
+		s.Seen = now // its first HELLO
+	}
+	if s.ID, s.Name, s.Heard = id, cmp.Or(name, id), now; known || len(c.greeted) < MaxStores {
+		c.greeted[id] = s
 	}
 	return nil
+}
+
+// Awaited tells whether a store said its first HELLO within the last hour and has not
+// committed anything yet: it may have been stopped before it could, and what others have
+// committed is kept for it. One that has nothing to commit, since it wants other topics, is
+// not waited for longer.
+func (c *Commits) Awaited(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.greeted {
+		if now.Sub(s.Seen) <= awaitedFor {
+			return true
+		}
+	}
+	return false
 }
 
 // Greeted lists the stores that said HELLO within the last minute and have not committed
