@@ -223,6 +223,13 @@ func (s *Subscriber) Run(ctx context.Context) error {
 	var syncer sync.WaitGroup
 	syncer.Go(func() { s.syncLoop(stop) })
 	syncer.Go(func() { s.lookOut(stop) })
+	syncer.Go(func() {
+		s.store.AllocateAhead(stop, func(err error) {
+			if !s.Stats.Full.Load() {
+				s.o.Logger.Warn("next segment not allocated", "error", err)
+			}
+		})
+	})
 	err := s.write(ctx, errs)
 	close(stop)
 	syncer.Wait()
@@ -477,9 +484,6 @@ func (s *Subscriber) sync(commit bool) {
 		return
 	}
 	s.Stats.Syncs.Add(1)
-	if err := s.store.Ahead(); err != nil && !s.Stats.Full.Load() {
-		s.o.Logger.Warn("next segment not allocated", "error", err)
-	}
 	if len(next) == 0 {
 		return
 	}

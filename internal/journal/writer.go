@@ -210,6 +210,13 @@ func (w *Writer) Run(ctx context.Context) error {
 	var done sync.WaitGroup
 	done.Go(func() { w.watch(stop) })
 	done.Go(func() { w.syncLoop(stop) })
+	done.Go(func() {
+		w.log.AllocateAhead(stop, func(err error) {
+			if !w.Stats.Degraded.Load() {
+				w.o.Logger.Warn("next segment not allocated", "error", err)
+			}
+		})
+	})
 	for ctx.Err() == nil {
 		select {
 		case <-w.wake:
@@ -449,7 +456,7 @@ func (w *Writer) rescueHung() (busy bool) {
 	return true
 }
 
-// syncLoop syncs and allocates ahead, beside the writes. It sleeps while there is nothing
+// syncLoop syncs beside the writes. It sleeps while there is nothing
 // to sync.
 func (w *Writer) syncLoop(stop <-chan struct{}) {
 	pause := time.NewTimer(w.o.SyncEvery)
@@ -469,9 +476,6 @@ func (w *Writer) syncLoop(stop <-chan struct{}) {
 		if err := w.sync(); err != nil {
 			w.o.Logger.Error("journal not synced", "error", err)
 			queue.Signal(w.written) // try again
-		}
-		if err := w.log.Ahead(); err != nil && !w.Stats.Degraded.Load() {
-			w.o.Logger.Warn("next segment not allocated", "error", err)
 		}
 	}
 }

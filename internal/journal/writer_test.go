@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -704,5 +705,24 @@ func BenchmarkWriter(b *testing.B) {
 	cancel()
 	if err := <-done; err != nil {
 		b.Fatal(err)
+	}
+}
+
+// TestNextSegmentIsThereInTime: the next segment is allocated when a quarter of the present one
+// is written, whenever the next fsync is.
+func TestNextSegmentIsThereInTime(t *testing.T) {
+	r := start(t, t.TempDir(), WriterOptions{SyncEvery: time.Hour})
+	s := r.Stream("downcase")
+	for range 3 {
+		if _, err := s.Append(append(append([]byte(`","x":"`), bytes.Repeat([]byte("x"), 8<<10)...), "\"}\n"...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testenv.Wait(t, "the next segment", testenv.Patience, func() bool {
+		all, err := filepath.Glob(filepath.Join(r.dir, "*"+extOpen))
+		return err == nil && len(all) == 2
+	})
+	if err := r.stop(); err != nil {
+		t.Error(err)
 	}
 }
