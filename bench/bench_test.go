@@ -55,8 +55,8 @@ func TestRows(t *testing.T) {
 		}
 		t.Log("\n" + table.String())
 	}
-	if rows != 16 {
-		t.Errorf("%d rows were run, want 16", rows)
+	if rows != 17 {
+		t.Errorf("%d rows were run, want 17", rows)
 	}
 }
 
@@ -98,6 +98,7 @@ func TestChosen(t *testing.T) {
 		"recorded-64":        "bare-64 recorded-64",
 		"latency, callers":   "c callers c-paced publish-paced up-paced",
 		"c":                  "c",
+		"latency,up-paced":   "c-paced publish-paced up-paced",
 		"answers":            "bare-1 recorded-1 followed-1 bare-64 recorded-64 followed-64",
 		"followed-1,chain,c": "c chain bare-1 followed-1",
 	} {
@@ -136,8 +137,8 @@ func TestPeersAreAskedFor(t *testing.T) {
 		}
 		return rows, grouped
 	}
-	if rows, grouped := count(""); rows != 17 || grouped != 0 {
-		t.Errorf("without -only %d rows, %d of them of peers, want 17 and 0", rows, grouped)
+	if rows, grouped := count(""); rows != 18 || grouped != 0 {
+		t.Errorf("without -only %d rows, %d of them of peers, want 18 and 0", rows, grouped)
 	}
 	if rows, grouped := count(peersGroup); rows != grouped || rows < 30 {
 		t.Errorf("-only peers: %d rows, %d of them of peers", rows, grouped)

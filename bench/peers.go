@@ -42,7 +42,8 @@ func kept() *table {
 			"that has its queue on disk and syncs each write. Lost and twice are counted in the file.",
 		columns: peerColumns,
 		rows: []row{
-			flow{id: "stored-chain", text: "Earshot, the whole chain", role: "store", callers: 16},
+			flow{id: "stored-bulk", text: "Earshot, the whole chain, 512 records a call", role: "store", callers: 8, batch: 512},
+			flow{id: "stored-chain", text: "Earshot, the whole chain, 128 records a call", role: "store", callers: 16},
 			pairRow{in: "stored-", logs: true},
 			peerRow{id: "rsyslog", text: "rsyslog, imtcp -> omfile, its defaults", pub: "tcp-pub", sub: "watch", start: rsyslog(rsyslogDefault)},
 			peerRow{id: "rsyslog-fast", text: "rsyslog, imptcp -> omfile, large batches and buffers", pub: "tcp-pub", sub: "watch", start: rsyslog(rsyslogFast)},
@@ -62,7 +63,8 @@ func carried() *table {
 		note:    "Earshot has a journal at the publisher here too. The others store nothing.",
 		columns: peerColumns,
 		rows: []row{
-			flow{id: "unstored-batches", text: "Earshot, publisher with its journal -> counter", role: "count", callers: 16},
+			flow{id: "unstored-bulk", text: "Earshot, publisher with its journal -> counter, 512 records a call", role: "count", callers: 8, batch: 512},
+			flow{id: "unstored-batches", text: "Earshot, publisher with its journal -> counter, 128 records a call", role: "count", callers: 16},
 			pairRow{in: "unstored-"},
 			peerRow{id: "nats", text: "NATS core", pub: "nats-pub", sub: "nats-sub", start: natsServer, counts: true},
 		},

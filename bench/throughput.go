@@ -33,6 +33,7 @@ func throughput() *table {
 			flow{id: "batches", text: "publisher -> counter, 16 callers, 128 records a call", role: "count", callers: 16},
 			flow{id: "caller", text: "publisher -> counter, one caller, 128 records a call", role: "count"},
 			flow{id: "callers", text: "publisher -> counter, 64 callers, one record a call", role: "count", callers: 64, batch: 1},
+			flow{id: "chain-bulk", text: "the chain: 8 callers, 512 records a call -> store on disk, synced", role: "store", callers: 8, batch: 512},
 			flow{id: "chain", text: "the chain: 16 callers -> store on disk, synced", role: "store", callers: 16},
 			flow{id: "chain-caller", text: "the chain: one caller -> store on disk, synced", role: "store"},
 		},
