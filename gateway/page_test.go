@@ -234,7 +234,11 @@ func TestRequired(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := services(t, map[string]http.HandlerFunc{"a": c.a, "b": says("1"), "c": says("1")}, three(""))
-			d := open(t, strings.Replace(text, "required: true", "required: true, timeout: 200ms", 1), Options{}, nil)
+			timeout := "10s"
+			if c.status == 504 && c.reason == "timeout" {
+				timeout = "200ms"
+			}
+			d := open(t, strings.Replace(text, "required: true", "required: true, timeout: "+timeout, 1), Options{}, nil)
 			a, body := page(t, d, "/page/7")
 			doc := readDocument(t, a, body)
 			if a.StatusCode != c.status || doc.Part != "a" || doc.Upstream != "a" || doc.Reason != c.reason {
