@@ -234,7 +234,7 @@ func TestRequired(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := services(t, map[string]http.HandlerFunc{"a": c.a, "b": says("1"), "c": says("1")}, three(""))
-			timeout := "10s"
+			timeout := "5s"
 			if c.status == 504 && c.reason == "timeout" {
 				timeout = "200ms"
 			}
