@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/earshot-mq/earshot/publisher/record"
 )
@@ -149,4 +150,43 @@ func readExtents(dir, name string, run record.Run, at [2]int64) (x extents, err 
 		return x, fmt.Errorf("journal: %w", err)
 	}
 	return parseExtents(string(line), run)
+}
+
+// recentExtents keeps those of closed segments that readers asked for last: a FETCH reads a
+// segment in a hundred pieces, and asks for each. The zero value is none. Safe for concurrent
+// use.
+type recentExtents struct {
+	mu   sync.Mutex
+	kept [recentRuns]runExtents
+	next int
+}
+
+// recentRuns is how many are kept, some kilobytes each: one for each run that a subscriber
+// fetches at a time.
+const recentRuns = 16
+
+type runExtents struct {
+	segment string
+	run     record.Run
+	extents
+}
+
+// get gives what is kept; ok is false when that is nothing.
+func (r *recentExtents) get(segment string, run record.Run) (x extents, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.kept {
+		if k := &r.kept[i]; k.segment == segment && k.run == run {
+			return k.extents, true
+		}
+	}
+	return x, false
+}
+
+// put keeps x, instead of the oldest.
+func (r *recentExtents) put(segment string, run record.Run, x extents) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kept[r.next] = runExtents{segment, run, x}
+	r.next = (r.next + 1) % len(r.kept)
 }

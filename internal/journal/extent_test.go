@@ -196,3 +196,44 @@ func TestVersion1(t *testing.T) {
 		}
 	}
 }
+
+// TestIndexIsReadOnce: who reads a closed segment of many runs piece by piece has its index read
+// once, as long as no more runs are read in turns than are kept.
+func TestIndexIsReadOnce(t *testing.T) {
+	dir := t.TempDir()
+	l := turns(t, dir, 2*recentRuns, 1<<20)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, dir, Options{})
+	appendAll(t, l, batch(runA, 1, 1)) // or the segment is the newest, and was read at opening
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, dir, Options{})
+	want := map[int]int{}
+	for i := range recentRuns {
+		want[i] = len(numbers(t, l, turn(i), 1))
+	}
+	indexes, err := filepath.Glob(filepath.Join(dir, "*"+extIndex))
+	if err != nil || len(indexes) != 2 {
+		t.Fatalf("%d indexes, %v", len(indexes), err)
+	}
+	for _, path := range indexes {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range recentRuns {
+		if _, ok := l.recent.get(l.segs[0].Name, turn(i)); !ok {
+			t.Errorf("run %d is not kept", i)
+		}
+		if got := len(numbers(t, l, turn(i), 1)); got != want[i] || got == 0 {
+			t.Errorf("run %d: %d records, want %d", i, got, want[i])
+		}
+	}
+	numbers(t, l, turn(recentRuns), 1) // the index is gone: the segment is read
+	if _, ok := l.recent.get(l.segs[0].Name, turn(recentRuns)); ok {
+		t.Error("what could not be read is kept")
+	}
+}

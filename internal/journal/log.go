@@ -54,6 +54,7 @@ type Log struct {
 	buf      []byte   // the arrival line of an append
 	pieces   [][]byte // of an append; used again
 
+	recent recentExtents
 	syncMu sync.Mutex // held during a Sync; taken before appendMu
 
 	mu      sync.RWMutex

@@ -158,9 +158,14 @@ func (l *Log) removed(s *segment, run record.Run, next uint64) error {
 func (l *Log) extentsAt(at *place, run record.Run, next uint64) func(yield func(extent) bool) {
 	x := at.extents
 	if at.line[1] > 0 {
-		var err error
-		if x, err = readExtents(l.dir, at.s.Name, run, at.line); err != nil {
-			l.o.Logger.Warn("index can't be read; the segment is", "segment", at.s.Name, "error", err)
+		var ok bool
+		if x, ok = l.recent.get(at.s.Name, run); !ok {
+			var err error
+			if x, err = readExtents(l.dir, at.s.Name, run, at.line); err != nil {
+				l.o.Logger.Warn("index can't be read; the segment is", "segment", at.s.Name, "error", err)
+			} else {
+				l.recent.put(at.s.Name, run, x)
+			}
 		}
 	}
 	if x.none() {
