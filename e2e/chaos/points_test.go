@@ -176,8 +176,8 @@ func told(t *testing.T, hits map[string]int) {
 }
 
 // TestDiskErrors has the system calls of the disk fail, or take long, for a while: what is
-// answered meanwhile is logged all the same, and nobody falls. Of the calls that a row names one
-// has to be met at each process, and the others are waited for. A write of nothing is the one short write that strace can fake
+// answered meanwhile is logged all the same, and nobody falls. Each call that a row names has
+// to be met at each process. A write of nothing is the one short write that strace can fake
 // without a lie: any other count says of bytes that they are in the file, and they are not.
 func TestDiskErrors(t *testing.T) {
 	hits := map[string]int{}
@@ -209,8 +209,7 @@ func TestDiskErrors(t *testing.T) {
 			for _, p := range r.who {
 				for call, n := range broken(t, w, p, r.what, r.lasts) {
 					what, _, _ := strings.Cut(r.what, " path=")
-					t.Logf("%s: %s: %s: %d times", what, p.Name, call, n)
-					hits[fmt.Sprintf("%s: %s", what, p.Name)] += n
+					hits[fmt.Sprintf("%s: %s: %s", what, p.Name, call)] += n
 				}
 			}
 		}
