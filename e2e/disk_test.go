@@ -22,18 +22,24 @@ import (
 	"github.com/earshot-mq/earshot/internal/zmq"
 )
 
-// metric reads one number of an instance.
-func (i *instance) metric(name string) float64 {
+// told is what an instance's admin door says at a path, and with which status.
+func (i *instance) told(path string) (status int, text []byte) {
 	i.t.Helper()
-	resp, err := i.net.Client().Get("http://" + i.admin + "/metrics")
+	resp, err := i.net.Client().Get("http://" + i.admin + path)
 	if err != nil {
 		i.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
+	if text, err = io.ReadAll(resp.Body); err != nil {
 		i.t.Fatal(err)
 	}
+	return resp.StatusCode, text
+}
+
+// metric reads one number of an instance.
+func (i *instance) metric(name string) float64 {
+	i.t.Helper()
+	_, text := i.told("/metrics")
 	m := regexp.MustCompile(`(?m)^` + name + ` (.+)$`).FindSubmatch(text)
 	if m == nil {
 		i.t.Fatalf("no metric %s in\n%s", name, text)
@@ -48,16 +54,8 @@ func (i *instance) metric(name string) float64 {
 // ready tells whether an instance finds itself well, and what it says.
 func (i *instance) ready() (ok bool, says string) {
 	i.t.Helper()
-	resp, err := i.net.Client().Get("http://" + i.admin + "/readyz")
-	if err != nil {
-		i.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		i.t.Fatal(err)
-	}
-	return resp.StatusCode == http.StatusOK, string(text)
+	status, text := i.told("/readyz")
+	return status == http.StatusOK, string(text)
 }
 
 // service and its subscriber, each with a folder of its own.

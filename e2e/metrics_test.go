@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -26,15 +25,7 @@ import (
 // added up, and what is not there is 0. Each has its words, and its line in docs/metrics.md.
 func (i *instance) numbers() map[string]float64 {
 	i.t.Helper()
-	resp, err := i.net.Client().Get("http://" + i.admin + "/metrics")
-	if err != nil {
-		i.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		i.t.Fatal(err)
-	}
+	_, text := i.told("/metrics")
 	page, err := os.ReadFile(filepath.Join("..", "docs", "metrics.md"))
 	if err != nil {
 		i.t.Fatal(err)
