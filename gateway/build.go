@@ -78,6 +78,7 @@ func (t *Table) addUpstream(name string, c UpstreamConfig) error {
 	}
 	d := c.Timeouts
 	u := target{
+		handler: c.Handler,
 		origins: slices.Clone(c.origins()),
 		options: upstream.Options{
 			Dial: d.Dial, TLS: d.TLS, Header: d.Header, BodyIdle: d.BodyIdle, StreamIdle: d.StreamIdle,

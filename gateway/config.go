@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -36,6 +37,9 @@ type UpstreamConfig struct {
 	URL string `yaml:"url"`
 	// URLs are several of them, instead of URL.
 	URLs []string `yaml:"urls"`
+	// Handler answers in this process, instead of URL; it can't switch protocols. It sees
+	// requests come from upstream.LocalAddr.
+	Handler http.Handler `yaml:"-"`
 	// Static is a folder whose files are the answers, instead of URL; a relative one is
 	// below the working directory. Of all that follows only Body is for it.
 	Static string `yaml:"static"`
@@ -188,7 +192,9 @@ func (c *UpstreamConfig) Validate() error {
 	fail := func(at string, err error) { errs = append(errs, config.At(at, err)) }
 	switch {
 	case c.Static != "":
-		return errors.Join(c.checkStatic(), config.At("body", checkBody(c.Body)))
+		return errors.Join(c.checkNone(`"static"`, false), config.At("body", checkBody(c.Body)))
+	case c.Handler != nil:
+		errs = append(errs, c.checkNone("a handler in this process", true))
 	case c.URL == "" && len(c.URLs) == 0:
 		errs = append(errs, errors.New(`has no "url", no "urls" and no "static"`))
 	case c.URL != "" && len(c.URLs) > 0:
@@ -228,28 +234,30 @@ func (c *UpstreamConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// checkStatic refuses what says nothing of files.
-func (c *UpstreamConfig) checkStatic() error {
+// checkNone refuses the keys that say nothing of an upstream of this kind: those of what is
+// asked over a network, and unless it is a service those of services.
+func (c *UpstreamConfig) checkNone(kind string, service bool) error {
 	var errs []error
 	for _, f := range []struct {
-		key string
-		set bool
+		key       string
+		set       bool
+		ofService bool
 	}{
-		{"url", c.URL != ""},
-		{"urls", len(c.URLs) > 0},
-		{"balance", c.Balance != ""},
-		{"resolve", c.Resolve != 0},
-		{"health", c.Health != nil},
-		{"records", c.Records != ""},
-		{"host", c.Host != ""},
-		{"timeouts", c.Timeouts != TimeoutsConfig{}},
-		{"max-idle", c.MaxIdle != 0},
-		{"keep", c.Keep != 0},
-		{"ca", c.CA != ""},
-		{"openapi", c.OpenAPI != ""},
+		{"url", c.URL != "", false},
+		{"urls", len(c.URLs) > 0, false},
+		{"balance", c.Balance != "", false},
+		{"resolve", c.Resolve != 0, false},
+		{"health", c.Health != nil, false},
+		{"records", c.Records != "", true},
+		{"host", c.Host != "", true},
+		{"timeouts", c.Timeouts != TimeoutsConfig{}, true},
+		{"max-idle", c.MaxIdle != 0, false},
+		{"keep", c.Keep != 0, false},
+		{"ca", c.CA != "", false},
+		{"openapi", c.OpenAPI != "", true},
 	} {
-		if f.set {
-			errs = append(errs, config.At(f.key, errors.New(`is not for "static"`)))
+		if f.set && !(service && f.ofService) {
+			errs = append(errs, config.At(f.key, fmt.Errorf("is not for %s", kind)))
 		}
 	}
 	return errors.Join(errs...)

@@ -128,6 +128,9 @@ func (g *Gateway) backend(s *snapshot, name string, u target) (backend, error) {
 		return s.backends[name], nil
 	}
 	u.options.Logger, u.options.Resolver = g.log, g.resolver
+	if u.handler != nil {
+		return upstream.NewLocal(name, u.handler, u.options), nil
+	}
 	b, err := upstream.NewHTTP(name, u.origins, u.options)
 	if err == nil && u.found {
 		b.SetReplicas(u.replicas)
@@ -135,9 +138,10 @@ func (g *Gateway) backend(s *snapshot, name string, u target) (backend, error) {
 	return b, err
 }
 
-// same tells whether two upstreams can share replicas and connections.
+// same tells whether two upstreams can share replicas and connections. Of a handler there is
+// nothing to be shared.
 func (u target) same(o target) bool {
-	return slices.Equal(u.origins, o.origins) && u.options == o.options && u.found == o.found
+	return u.handler == nil && o.handler == nil && slices.Equal(u.origins, o.origins) && u.options == o.options && u.found == o.found
 }
 
 // Run follows the upstreams' names and asks their replicas' checks until ctx is done,

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -27,6 +28,7 @@ type Table struct {
 // target is an upstream as a Table knows it.
 type target struct {
 	folder  *static.Folder // whose files are the answers; then there is nothing else
+	handler http.Handler   // that is asked in this process, instead of origins
 	origins []string
 	options upstream.Options
 	stream  time.Duration // limit of a tunnel that is idle

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -91,9 +92,9 @@ func checkTogether(v *config.Values, up bool) error {
 	return errors.Join(err, redacts)
 }
 
-// placeholders are the built-in services of up, which have no address yet.
-func placeholders(v *config.Values, up bool) (map[string]string, error) {
-	builtins := map[string]string{}
+// placeholders stand for the built-in services of up.
+func placeholders(v *config.Values, up bool) (map[string]http.Handler, error) {
+	builtins := map[string]http.Handler{}
 	if !up {
 		return builtins, nil
 	}
@@ -101,7 +102,7 @@ func placeholders(v *config.Values, up bool) (map[string]string, error) {
 		if builtin[name] == nil {
 			return nil, config.Unknown("service", name, slices.Sorted(maps.Keys(builtin)))
 		}
-		builtins[name] = "http://127.0.0.1"
+		builtins[name] = http.NotFoundHandler()
 	}
 	return builtins, nil
 }

@@ -120,7 +120,7 @@ func requestOf(args, headers []string, from string) (*http.Request, error) {
 type explainer struct {
 	out      io.Writer
 	config   gateway.Config
-	builtins map[string]string
+	builtins map[string]http.Handler
 	table    *gateway.Table
 }
 
@@ -199,8 +199,8 @@ func (e *explainer) target(ctx context.Context, p gateway.Plan) {
 	case u.Static != "":
 		fmt.Fprintf(e.out, "upstream %s: the file %s below %s\n", name, p.Request.URL.Path, u.Static)
 		return
-	case e.builtins[name] != "":
-		fmt.Fprintf(e.out, "upstream %s: a built-in service, on a port of its own\n", name)
+	case e.builtins[name] != nil:
+		fmt.Fprintf(e.out, "upstream %s: a built-in service, in the same process\n", name)
 	default:
 		if at, found, ok := e.table.Found(name); ok {
 			fmt.Fprintf(e.out, "upstream %s: found by labels\n", name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/http"
 	"reflect"
 	"slices"
 
@@ -22,8 +23,8 @@ const (
 )
 
 // gateway adds the clients' door: the routes of the file, and one for each built-in
-// service, whose addresses are given.
-func (p *program) gateway(pub *publisher.Publisher, builtins map[string]string) (at string, err error) {
+// service.
+func (p *program) gateway(pub *publisher.Publisher, builtins map[string]http.Handler) (at string, err error) {
 	c, err := gatewayConfig(p.s.Values, builtins)
 	if err != nil {
 		return "", usage(err)
@@ -78,7 +79,7 @@ func (p *program) discovery(gw *gateway.Gateway, table *gateway.Table, r *reload
 
 // gatewayConfig is what the file says of the gateway, and /NAME and what is below it for
 // each built-in service. Without a file's routes, what is there is documented too.
-func gatewayConfig(v *config.Values, builtins map[string]string) (c gateway.Config, err error) {
+func gatewayConfig(v *config.Values, builtins map[string]http.Handler) (c gateway.Config, err error) {
 	if err := v.Sections(&c); err != nil {
 		return c, err
 	}
@@ -93,7 +94,7 @@ func gatewayConfig(v *config.Values, builtins map[string]string) (c gateway.Conf
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(builtins)) {
-		c.Upstreams[name] = gateway.UpstreamConfig{URL: builtins[name]}
+		c.Upstreams[name] = gateway.UpstreamConfig{Handler: builtins[name]}
 		route := gateway.RouteConfig{Path: "/" + name + "/*", Upstream: name}
 		if !slices.ContainsFunc(c.Routes, func(r gateway.RouteConfig) bool { return reflect.DeepEqual(r, route) }) {
 			c.Routes = append(c.Routes, route)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 
@@ -17,7 +18,7 @@ import (
 // of all requests that begin then. What is wrong with the file leaves all as it was.
 type reload struct {
 	s        *settings // as the process has them, but for the gateway's own parts of the file
-	builtins map[string]string
+	builtins map[string]http.Handler
 	swap     func(*gateway.Table) error
 	hangup   *process.Hangup
 	log      *slog.Logger

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -73,11 +74,11 @@ func up(ctx context.Context, s *settings, out io.Writer) (err error) {
 	}
 	pub.Beside(sub.Hand)
 	p.parts = append(p.parts, publishing...)
-	upstreams, err := p.services(pub)
+	builtins, err := p.services(pub)
 	if err != nil {
 		return errors.Join(err, pub.Close())
 	}
-	at, err := p.gateway(pub, upstreams)
+	at, err := p.gateway(pub, builtins)
 	if err != nil {
 		return errors.Join(err, pub.Close())
 	}
@@ -87,7 +88,7 @@ func up(ctx context.Context, s *settings, out io.Writer) (err error) {
 	}
 	started = true
 	try := "openapi.json"
-	if upstreams["downcase"] != "" {
+	if builtins["downcase"] != nil {
 		try = "downcase/?param=HELLO"
 	}
 	return p.run(ctx, func() {
@@ -112,41 +113,38 @@ func reachable(endpoint string) string {
 	return endpoint
 }
 
-// services adds the built-in services, each on a port of its own on loopback.
-func (p *program) services(pub *publisher.Publisher) (upstreams map[string]string, err error) {
-	upstreams = map[string]string{}
+// services are the built-in services, which the gateway asks in this process.
+func (p *program) services(pub *publisher.Publisher) (builtins map[string]http.Handler, err error) {
+	builtins = map[string]http.Handler{}
 	for _, name := range p.s.Strings("services") {
 		if builtin[name] == nil {
 			return nil, usage(config.Unknown("service", name, slices.Sorted(maps.Keys(builtin))))
 		}
-		at, err := p.service(pub, builtin[name](), "127.0.0.1:0", loopback)
+		h, rec, err := p.service(pub, builtin[name](), loopback)
 		if err != nil {
 			return nil, err
 		}
-		upstreams[name] = "http://" + at
+		builtins[name] = rec.Wrap(h)
 	}
-	return upstreams, nil
+	return builtins, nil
 }
 
-// loopback is where the gateway of up asks from: a service behind it believes what it
-// says of the client and the request's id.
+// loopback is where the gateway of up asks from (upstream.LocalAddr): a service behind it
+// believes what it says of the client and the request's id.
 var loopback = []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 32)}
 
-// service adds one service.
-func (p *program) service(pub *publisher.Publisher, svc *services.Service, addr string, trusted []netip.Prefix) (actual string, err error) {
+// service makes the handler of a service, and the recorder of its answers.
+func (p *program) service(pub *publisher.Publisher, svc *services.Service, trusted []netip.Prefix) (http.Handler, *publisher.Recorder, error) {
 	h, err := svc.Handler(services.HandlerOptions{
 		Logger:  p.log.With("part", "service", "service", svc.Name()),
 		Version: version,
 		Data:    filepath.Join(p.s.String("data"), "services", svc.Name()),
 	})
 	if err != nil {
-		return "", err
+		return nil, nil, err
 	}
 	rec, err := p.recorder(pub, svc.Name(), trusted, false, services.Unrecorded)
-	if err != nil {
-		return "", err
-	}
-	return p.serve(svc.Name(), addr, "--http-listen", rec, h)
+	return h, rec, err
 }
 
 func serviceCommand() *cobra.Command {
@@ -169,7 +167,11 @@ func serviceCommand() *cobra.Command {
 	return withSettings(cmd, "service", func(ctx context.Context, s *settings) error {
 		name := cmd.Flags().Arg(0)
 		return p1(ctx, s, name, func(p *program, pub *publisher.Publisher) (string, error) {
-			return p.service(pub, builtin[name](), s.Listen("http.listen", "port"), s.Prefixes("trusted"))
+			h, rec, err := p.service(pub, builtin[name](), s.Prefixes("trusted"))
+			if err != nil {
+				return "", err
+			}
+			return p.serve(name, s.Listen("http.listen", "port"), "--http-listen", rec, h)
 		})
 	})
 }

@@ -205,8 +205,13 @@ func find(all []*replica, s *source, at netip.AddrPort) *replica {
 }
 
 // Run follows the names and asks the replicas' checks until ctx is done. Without it a
-// name is resolved when a request finds no replica, and no check is made.
+// name is resolved when a request finds no replica, and no check is made. That of NewLocal
+// waits, at most a second, for the handler to return.
 func (u *HTTP) Run(ctx context.Context) error {
+	if u.local != nil {
+		u.local.run(ctx)
+		return nil
+	}
 	var all sync.WaitGroup
 	for _, s := range u.sources {
 		if s.name != nil {

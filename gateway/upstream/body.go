@@ -55,6 +55,9 @@ type answerBody struct {
 
 // Ready tells whether some of the body is here already.
 func (b *answerBody) Ready() bool {
+	if r, ok := b.body.(*answerReader); ok {
+		return r.w.ready()
+	}
 	c := b.x.conn.Load()
 	return c != nil && c.ready()
 }

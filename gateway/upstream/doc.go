@@ -12,6 +12,9 @@
 // check says no gets no requests either. While none is in, all get requests. An address
 // that leaves its name gets no further request; those in flight there end.
 //
+// NewLocal makes an upstream of a handler in this process instead. It has one replica, which
+// is asked without a connection.
+//
 // # Delivery
 //
 // A request is sent to another replica, up to four in all, when nothing of it was sent:

@@ -25,7 +25,9 @@ type Inform func(status int, h http.Header) error
 // request without a Host is sent the origin's. The body of the answer has to be closed;
 // until then it may have Ready, and after a 101 it is a Tunnel. r must not be used again.
 func (u *HTTP) Do(r *http.Request, inform Inform) (*http.Response, error) {
-	hideIdempotencyKey(r.Header)
+	if u.local == nil {
+		hideIdempotencyKey(r.Header)
+	}
 	var tried [maxTries]*replica
 	var failure error
 	repeats, ours := 0, false
@@ -82,7 +84,7 @@ func (x *exchange) again(err error) bool {
 // answer has come.
 func (x *exchange) elsewhere(r *http.Request, err error) bool {
 	x.left.Store(true) // before took is looked at: the transport may be about to read
-	if x.ours.Load() || x.took.Load() {
+	if x.ours.Load() || x.took.Load() || x.u.local != nil {
 		return false
 	}
 	if unreachable(err) || !x.touched() {
@@ -157,14 +159,7 @@ func (x *exchange) do(r *http.Request) (*http.Response, error) {
 	x.watch = newWatch(x.u.name, x.cancel)
 	x.asked = r.Header.Get("Upgrade")
 	x.expects = httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue")
-	out := r.WithContext(httptrace.WithClientTrace(x.ctx, x.trace()))
-	target := *r.URL // the transport of an earlier try may still be reading it
-	target.Scheme, target.Host = x.to.source.origin.Scheme, x.to.source.origin.Host
-	out.URL = &target
-	if r.Body != nil && r.Body != http.NoBody {
-		out.Body = &requestBody{r.Body, x}
-	}
-	answer, err := x.to.transport.RoundTrip(out)
+	answer, err := x.roundTrip(r)
 	if err != nil {
 		return nil, x.fail(err)
 	}
@@ -175,6 +170,24 @@ func (x *exchange) do(r *http.Request) (*http.Response, error) {
 	x.watch.enter(Body, x.u.o.BodyIdle)
 	x.watch.pause(Body)
 	return x.wrap(answer), nil
+}
+
+func (x *exchange) roundTrip(r *http.Request) (*http.Response, error) {
+	ctx := x.ctx
+	if x.u.local == nil {
+		ctx = httptrace.WithClientTrace(ctx, x.trace())
+	}
+	out := r.WithContext(ctx)
+	target := *r.URL // the transport of an earlier try may still be reading it
+	target.Scheme, target.Host = x.to.source.origin.Scheme, x.to.source.origin.Host
+	out.URL = &target
+	if r.Body != nil && r.Body != http.NoBody {
+		out.Body = &requestBody{r.Body, x}
+	}
+	if x.u.local != nil {
+		return x.u.local.roundTrip(out, x)
+	}
+	return x.to.transport.RoundTrip(out)
 }
 
 // answered tells whether the header of the final answer is here.

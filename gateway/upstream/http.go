@@ -75,6 +75,7 @@ type HTTP struct {
 	o       Options
 	sources []*source
 	told    *source       // of SetReplicas; nil if there are origins
+	local   *local        // of NewLocal; then there is one replica without an address
 	news    chan struct{} // the replicas have changed; holds one
 
 	question *url.URL // of the check; nil without one

@@ -40,7 +40,12 @@ func newReplica(u *HTTP, s *source, at netip.AddrPort) *replica {
 }
 
 // String is the replica's address.
-func (r *replica) String() string { return r.addr.String() }
+func (r *replica) String() string {
+	if r.u.local != nil {
+		return "this process"
+	}
+	return r.addr.String()
+}
 
 func (r *replica) dial(ctx context.Context, network, _ string) (net.Conn, error) {
 	c, err := r.connect(ctx, network)
