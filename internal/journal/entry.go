@@ -102,11 +102,12 @@ type Cursor struct {
 func (c *Cursor) Run() record.Run { return record.Run{Stream: c.Stream, Epoch: c.Epoch} }
 
 const (
-	batchOpen  = `{"batch":{"v":1,"stream":"`
-	crcMember  = `,"crc32c":"`
-	crcLen     = len(crcMember) + 8 + len(`"}}`+"\n")
-	hexDigits  = "0123456789abcdef"
-	batchLeast = len(batchOpen) + record.StreamLen + len(`","epoch":"`) + 16 + len(`","first":1,"count":1,"bytes":2`) + crcLen
+	batchOpen   = `{"batch":{"v":1,"stream":"`
+	arrivalOpen = `{"arrival":{"v":1,"n":`
+	crcMember   = `,"crc32c":"`
+	crcLen      = len(crcMember) + 8 + len(`"}}`+"\n")
+	hexDigits   = "0123456789abcdef"
+	batchLeast  = len(batchOpen) + record.StreamLen + len(`","epoch":"`) + 16 + len(`","first":1,"count":1,"bytes":2`) + crcLen
 )
 
 // AppendBatch appends the control line of a batch and its lines, which must be
@@ -155,6 +156,9 @@ func appendCRC(dst []byte, crc uint32) []byte {
 func Next(b []byte) (Entry, error) {
 	if len(b) >= len(batchOpen) && string(b[:len(batchOpen)]) == batchOpen {
 		return nextBatch(b)
+	}
+	if e, ok := nextArrival(b); ok {
+		return e, nil
 	}
 	nl := bytes.IndexByte(b[:min(len(b), MaxControl)], '\n')
 	if nl < 0 {
@@ -274,6 +278,31 @@ func (e *Entry) Skip(next uint64) Entry {
 	count := int(e.Last - next + 1)
 	raw := AppendBatch(make([]byte, 0, MaxHeader+len(lines)), e.Run, next, count, lines)
 	return Entry{Kind: KindBatch, Run: e.Run, First: next, Last: e.Last, Lines: raw[len(raw)-len(lines):], Raw: raw}
+}
+
+// nextArrival decodes an arrival's line as it is written, which every view does for each
+// batch. What is not whole, or is bad, control tells apart.
+func nextArrival(b []byte) (e Entry, ok bool) {
+	s := scanner{b: b[:min(len(b), MaxHeader)], ok: true}
+	s.lit(arrivalOpen)
+	e.Kind, e.N = KindArrival, s.uint()
+	s.lit(`,"time":"`)
+	start := s.i
+	if n := bytes.IndexByte(s.b[s.i:], '"'); s.ok && n >= 0 {
+		s.i += n
+	}
+	text := s.b[start:s.i]
+	s.lit(`"`)
+	covered := s.i
+	s.lit(crcMember)
+	sum := s.take(8)
+	s.lit("\"}}\n")
+	if !s.ok || !sameCRC(sum, crc32.Checksum(s.b[:covered], crcTable)) {
+		return Entry{}, false
+	}
+	e.Raw = b[:s.i]
+	e.Time, ok = record.ParseTime(text)
+	return e, ok
 }
 
 // body is what every other control line may hold.
@@ -431,7 +460,7 @@ func newEnd(run record.Run, last, given uint64, clean bool) Entry {
 // appendArrival is on the store's path, so it is written by hand.
 func appendArrival(dst []byte, n uint64, at time.Time) []byte {
 	start := len(dst)
-	dst = append(dst, `{"arrival":{"v":1,"n":`...)
+	dst = append(dst, arrivalOpen...)
 	dst = strconv.AppendUint(dst, n, 10)
 	dst = append(dst, `,"time":"`...)
 	dst = at.UTC().AppendFormat(dst, time.RFC3339Nano)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"strings"
 	"testing"
 	"time"
@@ -125,6 +126,38 @@ func FuzzNext(f *testing.F) {
 		}
 		if e.Kind == KindBatch && uint64(bytes.Count(e.Lines, newline)) != e.Count() {
 			t.Errorf("Next(%q): %d lines, count %d", in, bytes.Count(e.Lines, newline), e.Count())
+		}
+	})
+}
+
+// FuzzArrival: the quick way to read an arrival's line takes none that the other one refuses,
+// reads the same of it, and takes every one that is written.
+func FuzzArrival(f *testing.F) {
+	f.Add(uint64(1), int64(0), "", 0)
+	f.Add(uint64(1<<63), int64(1e18), `{"arrival":{"v":1,"n":1,"time":"2026-11-22T10:35:12.1Z"`, 3)
+	f.Add(uint64(7), int64(-1), `{"arrival":{"v":1,"n":01,"time":"2026-11-22T10:35:12+01:00"`, 9)
+	f.Add(uint64(7), int64(-1), `{"arrival":{"v":1,"n":0,"time":"2026-11-22T10:35:12,1Z"`, -1)
+	f.Fuzz(func(t *testing.T, n uint64, at int64, text string, cut int) {
+		written := time.Unix(0, at)
+		raw := appendArrival(nil, n, written)
+		e, ok := nextArrival(append(raw, "more"...))
+		if inScope := n < 1e18; inScope && !ok {
+			t.Errorf("%q is not taken", raw)
+		}
+		if ok && (e.N != n || !e.Time.Equal(written) || !bytes.Equal(e.Raw, raw)) {
+			t.Errorf("%q is read as %+v", raw, e)
+		}
+		if _, ok := nextArrival(raw[:max(0, min(cut, len(raw)-1))]); ok {
+			t.Errorf("the first %d bytes of %q are taken", cut, raw)
+		}
+		line := appendCRC([]byte(text), crc32.Checksum([]byte(text), crcTable))
+		got, ok := nextArrival(line)
+		if !ok {
+			return
+		}
+		want, err := control(line)
+		if err != nil || got.N != want.N || !got.Time.Equal(want.Time) || got.Kind != want.Kind || !bytes.Equal(got.Raw, want.Raw) {
+			t.Errorf("%q is read as %+v; it is %+v, %v", line, got, want, err)
 		}
 	})
 }

@@ -62,6 +62,7 @@ type Log struct {
 	runs    map[record.Run]*Cursor
 	gone    []record.Run // ended runs that no segment has anything of; nil: not known
 	n       uint64       // number of the next arrival
+	latest  latest       // of a store
 	rolled  []rolledSeg  // full, not yet synced and closed
 	ahead   *os.File     // the next segment, allocated beforehand
 	aheadAs string
@@ -399,7 +400,7 @@ func (l *Log) Append(entries ...Entry) (n uint64, err error) {
 		pieces = append(pieces, entries[i].Raw)
 	}
 	off, err := l.write(pieces)
-	clear(pieces)
+	defer clear(pieces)
 	if l.pieces = pieces; err != nil {
 		return 0, err
 	}
@@ -407,6 +408,7 @@ func (l *Log) Append(entries ...Entry) (n uint64, err error) {
 	defer l.mu.Unlock()
 	n = l.n
 	if l.o.Arrivals {
+		l.latest.add(l.cur, off, pieces)
 		l.cur.note(&arrival, off)
 		off += int64(len(arrival.Raw))
 	}

@@ -304,6 +304,57 @@ type Reader struct {
 	off  int64
 	at   uint64    // the arrival at off, once an arrival line before it was read
 	came time.Time // of that line, or of what was lost with it
+	kept kept      // what is at off, if it is in memory
+}
+
+// latest is what was appended to a store last, so that who keeps up with it needs no file. It is
+// guarded by Log.mu.
+type latest struct {
+	s   *segment
+	off int64 // of b in s
+	b   []byte
+}
+
+// latestBytes is the most that it has. A flood is read from files, in large pieces.
+const latestBytes = 64 << 10
+
+func (t *latest) add(s *segment, off int64, pieces [][]byte) {
+	size := 0
+	for _, p := range pieces {
+		size += len(p)
+	}
+	if t.s != s || t.off+int64(len(t.b)) != off || len(t.b)+size > latestBytes {
+		t.s, t.off, t.b = s, off, t.b[:0]
+	}
+	if size > latestBytes {
+		t.s = nil
+		return
+	}
+	for _, p := range pieces {
+		t.b = append(t.b, p...)
+	}
+}
+
+// keep makes k what lies between off and end of s, or nothing if that is not all here.
+func (t *latest) keep(k *kept, s *segment, off, end int64) {
+	k.off, k.b = off, k.b[:0]
+	if t.s == s && off >= t.off && end <= t.off+int64(len(t.b)) {
+		k.b = append(k.b, t.b[off-t.off:end-t.off]...)
+	}
+}
+
+// kept is a piece of a segment in memory, an io.ReaderAt.
+type kept struct {
+	off int64
+	b   []byte
+}
+
+func (k *kept) ReadAt(p []byte, off int64) (int, error) {
+	n := copy(p, k.b[off-k.off:])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
 }
 
 // Reader begins at arrival n, or at the oldest one that is there.
@@ -347,7 +398,11 @@ func (r *Reader) Read(f func(e *Entry, n uint64) error) error {
 
 // readTo gives what lies between the reader's offset and end, or the next bytes that are no entry.
 func (r *Reader) readTo(end int64, f func(e *Entry, n uint64) error) error {
-	err := scan(r.f, r.off, end, func(e *Entry, off int64) error {
+	from := io.ReaderAt(r.f)
+	if r.off >= r.kept.off && end <= r.kept.off+int64(len(r.kept.b)) {
+		from = &r.kept
+	}
+	err := scan(from, r.off, end, func(e *Entry, off int64) error {
 		if e.Kind == KindArrival {
 			r.at, r.came = e.N, e.Time
 		}
@@ -410,6 +465,7 @@ func (r *Reader) enter(f func(e *Entry, n uint64) error) (end int64, err error) 
 		r.l.mu.RLock()
 		if r.f != nil {
 			end = r.s.Size
+			r.l.latest.keep(&r.kept, r.s, r.off, end)
 			r.l.mu.RUnlock()
 			return end, nil
 		}
@@ -431,7 +487,7 @@ func (r *Reader) enter(f func(e *Entry, n uint64) error) (end int64, err error) 
 		}
 		switch {
 		case file != nil:
-			r.s, r.f, r.off = at.s, file, at.off
+			r.s, r.f, r.off, r.kept.b = at.s, file, at.off, nil
 			r.n = max(r.n, began)
 		case ends <= r.n: // nothing of it is wanted
 			return 0, nil
@@ -493,6 +549,6 @@ func (r *Reader) leave() bool {
 		return r.Close() == nil
 	}
 	_ = r.f.Close() // read only
-	r.s, r.f, r.off = next, file, 0
+	r.s, r.f, r.off, r.kept.b = next, file, 0, nil
 	return true
 }

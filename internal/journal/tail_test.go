@@ -1,12 +1,15 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -92,5 +95,66 @@ func TestReadWhileRenamed(t *testing.T) {
 	}
 	if _, next, err := l.Read(nil, run, 1, 1<<20); err != nil || next != 21 {
 		t.Errorf("Read from 1: up to %d, %v, want 21", next, err)
+	}
+}
+
+// TestReaderKeepsUp reads a store while it grows, in appends of all sizes: what is given from
+// memory and what from files are the same entries, each once, with their arrivals.
+func TestReaderKeepsUp(t *testing.T) {
+	l, err := Open(t.TempDir(), Options{Arrivals: true, SegmentBytes: 512 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := record.Run{Stream: NewID(), Epoch: l.Epoch()}
+	stop, done := make(chan struct{}), make(chan error, 2)
+	go func() { done <- syncUntil(stop, l) }()
+	const appends = 3000
+	written := make(chan []byte, appends)
+	go func() {
+		for n := range uint64(appends) {
+			size := 10 << (n % 14) // up to 80 KiB, more than is kept
+			line := append(bytes.Repeat([]byte{'a' + byte(n%26)}, size), '\n')
+			raw := AppendBatch(nil, run, n+1, 1, line)
+			written <- raw
+			if _, err := l.Append(Entry{Kind: KindBatch, Run: run, First: n + 1, Last: n + 1, Lines: raw[len(raw)-len(line):], Raw: raw}); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	r := l.Reader(1)
+	next, inMemory := uint64(1), 0
+	for next <= appends && !t.Failed() {
+		changed := l.Changed()
+		before := next
+		err := r.Read(func(e *Entry, n uint64) error {
+			if want := <-written; n != next || !bytes.Equal(e.Raw, want) {
+				return fmt.Errorf("arrival %d, want %d: %.80q, want %.80q", n, next, e.Raw, want)
+			}
+			if len(r.kept.b) > 0 {
+				inMemory++
+			}
+			next++
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		if next > before {
+			continue
+		}
+		select {
+		case <-changed:
+		case <-time.After(testenv.Patience):
+			t.Fatalf("nothing comes after arrival %d", next-1)
+		}
+	}
+	close(stop)
+	if err := errors.Join(<-done, <-done, r.Close(), l.Close()); err != nil {
+		t.Error(err)
+	}
+	if inMemory == 0 || inMemory == appends {
+		t.Errorf("%d of %d were read from memory; both ways are to be tried", inMemory, appends)
 	}
 }

@@ -1,9 +1,6 @@
 package record
 
-import (
-	"bytes"
-	"time"
-)
+import "bytes"
 
 // member is a member that Scan knows. Each object's stand together, in the order in
 // which Append writes them.
@@ -124,9 +121,8 @@ func (s *scanner) identify(l *Line, version, id Text) {
 	if bytes.IndexByte(l.Stamp, '\\') >= 0 {
 		l.Stamp = Text(l.Stamp.String())
 	}
-	sec, nsec, ok := parseTime(l.Stamp)
+	l.Time, ok = ParseTime(l.Stamp)
 	s.check(ok, "time is not RFC 3339")
-	l.Time = time.Unix(sec, nsec).UTC()
 }
 
 // exchange reads the data of a record of TypeHTTP.

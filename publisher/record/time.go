@@ -1,5 +1,13 @@
 package record
 
+import "time"
+
+// ParseTime reads a time of RFC 3339, in UTC. ok is false if it is none.
+func ParseTime(b []byte) (t time.Time, ok bool) {
+	sec, nsec, ok := parseTime(b)
+	return time.Unix(sec, nsec).UTC(), ok
+}
+
 // parseTime reads a time of RFC 3339 as Unix seconds and nanoseconds. It is stricter
 // than the time package, which takes a comma for the point; a leap second is refused
 // as there. Digits beyond the ninth of a second are dropped.
