@@ -173,10 +173,12 @@ func (pacedUpRow) run(ctx context.Context, b *bench) (s sample, err error) {
 	if err := waitReady(ctx, "http://"+ports[4]+"/readyz"); err != nil {
 		return nil, err
 	}
-	ask, err := b.spawn(ctx, task{
-		Role: "ask", Addr: ports[0], Log: filepath.Join(data, "logs", "subscriber.log"),
-		Records: b.o.pacedRecords(), Pace: b.o.pace, Callers: pacedCallers,
-	})
+	_, port, err := net.SplitHostPort(ports[0])
+	if err != nil {
+		return nil, err
+	}
+	ask, err := start(ctx, "client", b.pair, "ask", port, filepath.Join(data, "logs", "subscriber.log"),
+		fmt.Sprint(b.o.pacedRecords()), fmt.Sprint(b.o.pace), fmt.Sprint(pacedCallers))
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"strconv"
 	"sync"
 	"time"
 
@@ -19,19 +18,6 @@ import (
 
 // pacedCallers is how many may be asking at a time.
 const pacedCallers = 16
-
-// askRole asks a server at a pace and reads the log.
-func askRole(ctx context.Context, c *talk.Control, t task) error {
-	asks, err := newAskers(ctx, t.Addr, t.Callers)
-	if err != nil {
-		return err
-	}
-	defer closeAll(asks)
-	return measurePace(c, t, func(caller, n int) error {
-		text := strconv.Itoa(n)
-		return asks[caller].ask(text, text)
-	})
-}
 
 // askPublishRole publishes at a pace and reads the log that another process writes.
 func askPublishRole(ctx context.Context, c *talk.Control, t task) (err error) {

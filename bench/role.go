@@ -45,7 +45,6 @@ func roles() map[string]func(context.Context, *talk.Control, task) error {
 		"serve":     serveRole,
 		"load":      loadRole,
 		"log":       logRole,
-		"ask":       askRole,
 		"ask-paced": askPublishRole,
 	}
 }
