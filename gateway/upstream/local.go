@@ -113,7 +113,7 @@ type localBody struct {
 
 func (b *localBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF { //nolint:errorlint // an EOF that somebody has wrapped is no end
+	if err == io.EOF { // one that somebody has wrapped is no end
 		b.x.watch.follow(Send, Header, b.x.u.o.Header)
 	}
 	return n, err
