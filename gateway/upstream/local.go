@@ -257,8 +257,8 @@ func (w *answer) put(p []byte) (n int, err error) {
 	if w.gone {
 		return 0, errDropped
 	}
-	if w.read == len(w.body) {
-		w.body, w.read = w.body[:0], 0
+	if w.read == len(w.body) || w.read >= localBuffer { // a reader may never be quite through
+		w.body, w.read = w.body[:copy(w.body, w.body[w.read:])], 0
 	}
 	n = min(len(p), localBuffer-(len(w.body)-w.read))
 	w.body = append(w.body, p[:n]...)

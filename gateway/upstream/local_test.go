@@ -389,6 +389,37 @@ func TestLocalPressure(t *testing.T) {
 	}
 }
 
+// TestLocalMemory: of a long answer whose reader is never quite through no more is held than of a
+// short one.
+func TestLocalMemory(t *testing.T) {
+	u := NewLocal("back", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for range 200 {
+			_, _ = w.Write(make([]byte, localBuffer/2))
+		}
+	}), Options{})
+	a, err := u.Do(request(t, "GET", ""), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := a.Body.(*answerBody).body.(*answerReader).w
+	piece, total, most := make([]byte, localBuffer/4), 0, 0
+	for {
+		n, err := io.ReadFull(a.Body, piece)
+		if total += n; err != nil {
+			break
+		}
+		for range 100 { // the handler has every chance to write more
+			runtime.Gosched()
+		}
+		w.mu.Lock()
+		most = max(most, cap(w.body))
+		w.mu.Unlock()
+	}
+	if total != 100*localBuffer || most > 4*localBuffer {
+		t.Errorf("of %d bytes %d are held at once", total, most)
+	}
+}
+
 // TestLocalMany: answers do not mix, whoever is cut off.
 func TestLocalMany(t *testing.T) {
 	u := NewLocal("back", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -286,9 +286,10 @@ func TestBadBytesWhileWritten(t *testing.T) {
 			spoil := func(seq uint64) {
 				t.Helper()
 				appendAll(t, l, batch(runA, seq, 1))
-				l.mu.RLock()
+				l.mu.Lock()
+				l.latest = latest{} // who is late has to read the file
 				path, at := l.cur.path(dir), l.cur.Size-5
-				l.mu.RUnlock()
+				l.mu.Unlock()
 				f, err := os.OpenFile(path, os.O_RDWR, 0)
 				if err == nil {
 					_, err = f.WriteAt([]byte("x"), at)

@@ -335,10 +335,11 @@ func (t *latest) add(s *segment, off int64, pieces [][]byte) {
 	}
 }
 
-// keep makes k what lies between off and end of s, or nothing if that is not all here.
+// keep makes k what lies between off and end of s, or nothing if that is not all here. A
+// rescue leaves end below the offset of a reader that was ahead of it.
 func (t *latest) keep(k *kept, s *segment, off, end int64) {
 	k.off, k.b = off, k.b[:0]
-	if t.s == s && off >= t.off && end <= t.off+int64(len(t.b)) {
+	if t.s == s && t.off <= off && off <= end && end <= t.off+int64(len(t.b)) {
 		k.b = append(k.b, t.b[off-t.off:end-t.off]...)
 	}
 }

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -83,4 +84,53 @@ func TestTornRescue(t *testing.T) {
 		t.Fatal(err)
 	}
 	stands(t, dir, run, 7)
+}
+
+// TestReaderAheadOfRescue: a reader that has read further than was synced goes on after an
+// fsync has failed, and gets nothing twice.
+func TestReaderAheadOfRescue(t *testing.T) {
+	for name, synced := range map[string]uint64{"nothing was synced": 0, "something was": 1} {
+		t.Run(name, func(t *testing.T) {
+			l, err := Open(t.TempDir(), Options{Arrivals: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			run, r, given, read := record.Run{Stream: NewID(), Epoch: l.Epoch()}, l.Reader(1), uint64(0), uint64(0)
+			appended := func() {
+				given++
+				line := []byte("0123456789\n")
+				raw := AppendBatch(nil, run, given, 1, line)
+				if _, err := l.Append(Entry{Kind: KindBatch, Run: run, First: given, Last: given, Lines: raw[len(raw)-len(line):], Raw: raw}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			readAll := func() {
+				if err := r.Read(func(*Entry, uint64) error { read++; return nil }); err != nil || read != given {
+					t.Errorf("read %d of %d, %v", read, given, err)
+				}
+			}
+			for given < synced {
+				appended()
+			}
+			if err := l.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			appended()
+			readAll()
+			fsync := l.fsync
+			l.fsync = func(*os.File) error {
+				l.fsync = fsync
+				return errors.New("no")
+			}
+			if err := l.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			readAll()
+			appended()
+			readAll()
+			if err := errors.Join(r.Close(), l.Close()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
