@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -138,10 +139,13 @@ func (g *Gateway) backend(s *snapshot, name string, u target) (backend, error) {
 	return b, err
 }
 
-// same tells whether two upstreams can share replicas and connections. Of a handler there is
-// nothing to be shared.
+// same tells whether two upstreams can share replicas and connections, or are one handler, as
+// far as handlers can be compared: what runs in it is waited for by who has it at the end.
 func (u target) same(o target) bool {
-	return u.handler == nil && o.handler == nil && slices.Equal(u.origins, o.origins) && u.options == o.options && u.found == o.found
+	if (u.handler != nil || o.handler != nil) && !(reflect.ValueOf(u.handler).Comparable() && u.handler == o.handler) {
+		return false
+	}
+	return slices.Equal(u.origins, o.origins) && u.options == o.options && u.found == o.found
 }
 
 // Run follows the upstreams' names and asks their replicas' checks until ctx is done,

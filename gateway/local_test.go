@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -89,6 +91,103 @@ func TestLocalHandler(t *testing.T) {
 		t.Errorf("the gateway's records are %+v", all)
 	}
 	theirs.wait(t, 4)
+}
+
+// TestLocalUnread: a handler need not read the request's body, and the client's connection can
+// be used again, as with a service that has a server.
+func TestLocalUnread(t *testing.T) {
+	table, err := NewTable(Config{
+		Upstreams: map[string]UpstreamConfig{"s": {Handler: http.NotFoundHandler()}},
+		Routes:    []RouteConfig{{Path: "/*", Upstream: "s"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := New(Options{Table: table, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := serve(t, g, true)
+	for name, request := range map[string]string{
+		"length":  "Content-Length: 5\r\n\r\nhello",
+		"chunked": "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+		"large":   "Content-Length: 200000\r\n\r\n" + strings.Repeat("x", 200000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := dial(t, at)
+			for range 5 {
+				c.say("POST / HTTP/1.1\r\nHost: a\r\n" + request)
+				if a, body := c.answer(http.MethodPost); a.StatusCode != 404 || body != "404 page not found\n" || a.Close {
+					t.Fatalf("%s %q, close %v", a.Status, body, a.Close)
+				}
+			}
+		})
+	}
+	t.Run("not asked for", func(t *testing.T) {
+		c := dial(t, at)
+		c.say("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+		if a, _ := c.answer(http.MethodPost); a.StatusCode != 404 {
+			t.Errorf("%s", a.Status)
+		}
+	})
+}
+
+// kept is a handler that can be compared.
+type kept struct{ http.Handler }
+
+// TestLocalSwap: what is asked of a handler is waited for at the end although the file was read
+// again since, and what is known of it stays.
+func TestLocalSwap(t *testing.T) {
+	began, goOn := make(chan struct{}), make(chan struct{})
+	h := &kept{http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(began)
+		<-r.Context().Done()
+		<-goOn // its record is on its way
+	})}
+	table := func() *Table {
+		made, err := NewTable(Config{
+			Upstreams: map[string]UpstreamConfig{"s": {Handler: h}},
+			Routes:    []RouteConfig{{Path: "/*", Upstream: "s"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	g, err := New(Options{Table: table()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ran := make(chan struct{})
+	go func() {
+		defer close(ran)
+		_ = g.Run(ctx)
+	}()
+	asked, leave := context.WithCancel(t.Context())
+	gone := make(chan any)
+	go func() {
+		defer func() { gone <- recover() }()
+		g.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(asked, http.MethodGet, "/", nil))
+	}()
+	<-began
+	before := g.now.Load().backends["s"]
+	if err := g.Swap(table()); err != nil {
+		t.Fatal(err)
+	}
+	if g.now.Load().backends["s"] != before {
+		t.Error("the same handler is another upstream")
+	}
+	leave()
+	<-gone
+	stop()
+	select {
+	case <-ran:
+		t.Error("Run ends while the handler runs")
+	case <-time.After(200 * time.Millisecond):
+	}
+	close(goOn)
+	<-ran
 }
 
 // TestLocalConfig: a handler has no address, and none of what is said of one.

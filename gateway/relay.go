@@ -29,8 +29,10 @@ func (c *call) relay(answer *http.Response) {
 	}
 	if c.body.unread() && c.r.ProtoMajor == 1 {
 		// Otherwise net/http would read the rest of the request before it lets the answer
-		// go. A writer that can't be told has no such habit.
+		// go. A writer that can't be told has no such habit. And it would read that rest while
+		// it waits for the next request already, which must not come therefore.
 		_ = c.control.EnableFullDuplex()
+		own["Connection"] = []string{"close"}
 	}
 	c.w.WriteHeader(answer.StatusCode)
 	c.stream(answer)

@@ -222,6 +222,29 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
+// TestEarlyAnswerEndsConnection: a connection on which the answer left before the request was read is not used again:
+// net/http would read the rest of the one while it waits for the next.
+func TestEarlyAnswerEndsConnection(t *testing.T) {
+	back := rawServer(t, func(_ int, c *peer) {
+		c.readHead()
+		c.say("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+		c.rest()
+	})
+	d := open(t, one(back.addr, ""), Options{}, nil)
+	c := dial(t, d.addr)
+	c.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello")
+	a, body := c.answer(http.MethodPost)
+	if a.StatusCode != http.StatusRequestEntityTooLarge || body != "no" {
+		t.Errorf("answer is %s %q", a.Status, body)
+	}
+	c.say("hello")
+	if !a.Close {
+		t.Error("the client may use the connection again")
+		c.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello")
+		c.answer(http.MethodPost)
+	}
+}
+
 // TestBothWaysAtOnce: an answer may begin before its request has ended.
 func TestBothWaysAtOnce(t *testing.T) {
 	b := onceServer(t, func(c *peer) {

@@ -124,10 +124,13 @@ func (p *program) services(pub *publisher.Publisher) (builtins map[string]http.H
 		if err != nil {
 			return nil, err
 		}
-		builtins[name] = rec.Wrap(h)
+		builtins[name] = &recorded{rec.Wrap(h)}
 	}
 	return builtins, nil
 }
+
+// recorded is a service's handler that a table can compare with that of the table before.
+type recorded struct{ http.Handler }
 
 // loopback is where the gateway of up asks from (upstream.LocalAddr): a service behind it
 // believes what it says of the client and the request's id.

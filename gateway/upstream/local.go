@@ -64,7 +64,9 @@ func (l *local) roundTrip(r *http.Request, x *exchange) (*http.Response, error) 
 		x.watch.enter(Header, x.u.o.Header)
 	} else {
 		x.watch.enter(Send, x.u.o.BodyIdle)
-		r.Body = &localBody{r.Body, x}
+		b := &localBody{ReadCloser: r.Body, x: x}
+		b.left.Store(r.ContentLength)
+		r.Body = b
 	}
 	w := newAnswer(r, x)
 	l.running.Add(1)
@@ -108,15 +110,40 @@ func asServed(r *http.Request) error {
 // answer's header begins.
 type localBody struct {
 	io.ReadCloser
-	x *exchange
+	x       *exchange
+	left    atomic.Int64 // bytes that are to come; negative: not known
+	over    atomic.Bool  // there is no more of it
+	drained atomic.Bool  // the rest of it is thrown away
 }
 
 func (b *localBody) Read(p []byte) (int, error) {
+	if b.drained.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	n, err := b.ReadCloser.Read(p)
+	b.left.Add(-int64(n))
 	if err == io.EOF { // one that somebody has wrapped is no end
 		b.x.watch.follow(Send, Header, b.x.u.o.Header)
 	}
+	if err != nil {
+		b.over.Store(true)
+	}
 	return n, err
+}
+
+// mostRest is the most that is read of a body that the handler has left; it is net/http's.
+const mostRest = 256 << 10
+
+// drain reads what is left of the body, as a server does before it lets an answer go: most
+// clients send all of a request before they read, and use the connection again. One that
+// waits to be asked for it is not asked for that.
+func (b *localBody) drain() {
+	if b.over.Load() || b.x.expects && !b.x.took.Load() || b.left.Load() >= mostRest {
+		return
+	}
+	if _, err := io.CopyN(io.Discard, b, mostRest+1); err == io.EOF {
+		b.drained.Store(true)
+	}
 }
 
 // serve runs the handler. What it says is the client's as long as the exchange lasts, and
@@ -148,7 +175,8 @@ var errDropped = errors.New("upstream: nobody reads the answer any more")
 // other end: at most localBuffer bytes are between the two.
 type answer struct {
 	x    *exchange
-	head bool // the method is HEAD
+	head bool       // the method is HEAD
+	rest *localBody // of the request; nil if there is none, or the handler wants to go on reading
 
 	// Of the handler's goroutine, until left is closed.
 	header   http.Header
@@ -174,8 +202,9 @@ type answer struct {
 const localBuffer = 64 << 10
 
 func newAnswer(r *http.Request, x *exchange) *answer {
+	rest, _ := r.Body.(*localBody)
 	return &answer{
-		x: x, head: r.Method == http.MethodHead, header: http.Header{}, declared: -1,
+		x: x, head: r.Method == http.MethodHead, rest: rest, header: http.Header{}, declared: -1,
 		left: make(chan struct{}), room: make(chan struct{}, 1), bytes: make(chan struct{}, 1),
 	}
 }
@@ -291,6 +320,12 @@ func (w *answer) FlushError() error {
 	return nil
 }
 
+// EnableFullDuplex lets the handler read on after it has begun to answer.
+func (w *answer) EnableFullDuplex() error {
+	w.rest = nil
+	return nil
+}
+
 // Flush is FlushError for who can't be told.
 func (w *answer) Flush() { _ = w.FlushError() }
 
@@ -298,6 +333,9 @@ func (w *answer) Flush() { _ = w.FlushError() }
 func (w *answer) leave(whole bool) {
 	if w.response != nil || w.failure != nil {
 		return
+	}
+	if w.rest != nil {
+		w.rest.drain()
 	}
 	h := w.sent
 	answer := &http.Response{

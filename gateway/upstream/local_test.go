@@ -180,7 +180,7 @@ func TestLocal(t *testing.T) {
 			r.Header.Set("User-Agent", "")
 		},
 		"chunked": func(r *http.Request) {
-			r.Method, r.Body, r.ContentLength = "PUT", io.NopCloser(io.LimitReader(endless{}, 200_000)), -1
+			r.Method, r.Body, r.ContentLength = "PUT", io.NopCloser(io.LimitReader(endless{}, 20_000)), -1 // what fits a socket: a server that resets takes its answer back
 			r.Header.Set("User-Agent", "me")
 		},
 		"path": func(r *http.Request) {
@@ -216,6 +216,33 @@ func TestLocal(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLocalReadsLate: what is left of a request when its answer leaves is read as a server
+// reads it, unless the handler wants it, or it is long.
+func TestLocalReadsLate(t *testing.T) {
+	for name, full := range map[string]bool{"one way": false, "both ways": true} {
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if full {
+				_ = http.NewResponseController(w).EnableFullDuplex()
+			}
+			_ = http.NewResponseController(w).Flush()
+			body, err := io.ReadAll(r.Body)
+			_, _ = fmt.Fprint(w, len(body), err)
+		})
+		s := httptest.NewServer(h)
+		defer s.Close()
+		for _, size := range []int64{5, 200_000, 2_000_000} {
+			ask := func(u *HTTP) string {
+				r := request(t, "PUT", "")
+				r.Body, r.ContentLength = io.NopCloser(io.LimitReader(endless{}, size)), size
+				return hear(u, r).Body
+			}
+			if got, want := ask(NewLocal("back", h, Options{})), ask(newUpstream(t, s.URL, Options{})); got != want {
+				t.Errorf("%s, %d bytes: the handler reads %q, and behind a server %q", name, size, got, want)
+			}
+		}
 	}
 }
 
