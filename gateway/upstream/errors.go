@@ -52,6 +52,7 @@ func (e *Error) Timeout() bool { return e.Limit > 0 }
 var (
 	errStatus  = errors.New("the status is none of HTTP")
 	errName    = errors.New("a header field has a name that is none of HTTP")
+	errValue   = errors.New("a header field has a value that is none of HTTP")
 	errSwitch  = errors.New("it switches to a protocol that was not asked for")
 	errExpired = errors.New("time limit passed")
 )

@@ -287,9 +287,14 @@ func (x *exchange) check(answer *http.Response) error {
 		(x.asked == "" || !strings.EqualFold(answer.Header.Get("Upgrade"), x.asked)) {
 		return errSwitch
 	}
-	for name := range answer.Header {
+	for name, values := range answer.Header {
 		if !httpguts.ValidHeaderFieldName(name) {
 			return errName
+		}
+		for _, v := range values {
+			if x.u.local != nil && !httpguts.ValidHeaderFieldValue(v) { // on a connection the scanner has looked
+				return errValue
+			}
 		}
 	}
 	return nil

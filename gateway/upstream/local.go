@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
+	"net/textproto"
 	"net/url"
 	"runtime/debug"
 	"strconv"
@@ -15,6 +16,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/earshot-mq/earshot/internal/queue"
 )
@@ -73,6 +76,7 @@ func (l *local) roundTrip(r *http.Request, x *exchange) (*http.Response, error) 
 	go l.serve(w, r)
 	select {
 	case <-w.left:
+		x.watch.follow(Send, Header, x.u.o.Header) // it may have taken nothing of the request, but not for its time
 		return w.response, w.failure
 	case <-x.ctx.Done():
 		w.drop()
@@ -98,7 +102,7 @@ func asServed(r *http.Request) error {
 		r.Body = http.NoBody
 	}
 	switch {
-	case r.ContentLength > 0:
+	case r.ContentLength > 0 || r.ContentLength == 0 && (r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch):
 		r.Header["Content-Length"] = []string{strconv.FormatInt(r.ContentLength, 10)}
 	case r.ContentLength < 0:
 		r.TransferEncoding = []string{"chunked"}
@@ -161,7 +165,13 @@ func (l *local) serve(w *answer, q *http.Request) {
 		}
 		w.end(!returned)
 	}()
-	l.handler.ServeHTTP(w, q.WithContext(ctx))
+	q = q.WithContext(ctx)
+	defer func() {
+		if q.MultipartForm != nil {
+			_ = q.MultipartForm.RemoveAll() // as net/http does it, who can't be told either
+		}
+	}()
+	l.handler.ServeHTTP(w, q)
 	returned = true
 }
 
@@ -348,10 +358,12 @@ func (w *answer) leave(whole bool) {
 	if len(first) > 0 && !w.typed {
 		h["Content-Type"] = []string{http.DetectContentType(first)}
 	}
-	if w.hasBody() {
+	if w.hasBody() && w.declared < 0 { // a length ends the body: there is nothing behind it
 		w.announced(answer, whole)
 	}
-	if whole && answer.Trailer == nil && w.bodyAllowed() && w.declared < 0 && h.Get("Transfer-Encoding") == "" && (!w.head || w.written > 0) {
+	coded := h.Get("Transfer-Encoding") != ""
+	w.asRead(h)
+	if whole && answer.Trailer == nil && w.bodyAllowed() && w.declared < 0 && !coded && (!w.head || w.written > 0) {
 		h["Content-Length"] = []string{strconv.FormatInt(w.written, 10)}
 		answer.ContentLength = w.written
 	}
@@ -360,6 +372,34 @@ func (w *answer) leave(whole bool) {
 	}
 	w.response = answer
 	close(w.left)
+}
+
+// newlines are made spaces of by a server.
+var newlines = strings.NewReplacer("\n", " ", "\r", " ")
+
+// asRead makes of the header that a handler has written what a transport reads of what a
+// server sends.
+func (w *answer) asRead(h http.Header) {
+	delete(h, "Transfer-Encoding")
+	if !w.bodyAllowed() {
+		delete(h, "Content-Length")
+	}
+	if w.status == http.StatusNotModified {
+		delete(h, "Content-Type")
+	}
+	for name, values := range h {
+		if !httpguts.ValidHeaderFieldName(name) {
+			delete(h, name)
+			continue
+		}
+		for i, v := range values {
+			values[i] = textproto.TrimString(newlines.Replace(v))
+		}
+		if key := http.CanonicalHeaderKey(name); key != name {
+			delete(h, name)
+			h[key] = append(h[key], values...)
+		}
+	}
 }
 
 // announced puts the trailers that are known by now into the answer, without values.
@@ -395,7 +435,6 @@ func (w *answer) end(broken bool) {
 	over := io.EOF
 	switch {
 	case broken && w.response == nil:
-		w.x.watch.follow(Send, Header, w.x.u.o.Header) // it took nothing of the request, but not for its time
 		w.failure = errBroken
 		close(w.left)
 		return
@@ -417,6 +456,9 @@ func (w *answer) end(broken bool) {
 // trailers sets those of the answer that the handler has set until its end, announced or
 // not. It is called by who reads that end.
 func (w *answer) trailers() {
+	if w.response.ContentLength >= 0 {
+		return
+	}
 	for name := range w.response.Trailer {
 		w.response.Trailer[name] = w.header[name]
 	}

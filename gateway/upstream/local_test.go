@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"reflect"
 	"runtime"
 	"strings"
@@ -143,6 +145,39 @@ func TestLocal(t *testing.T) {
 			w.Header().Set("X-Sum", "1")
 			w.Header().Set("X-Other", "2")
 		},
+		"no such field": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["No Name"] = []string{"1"}
+			_, _ = io.WriteString(w, "hello")
+		},
+		"odd fields": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["X-A"] = []string{" 1\r\nX-C: 1 ", "2"}
+			w.Header()["x-a"] = []string{"3"}
+			w.Header()["earshot-record"] = []string{"4"}
+			_, _ = io.WriteString(w, "hello")
+		},
+		"no such value": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-A", "1\x002")
+			_, _ = io.WriteString(w, "hello")
+		},
+		"fields of no body": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/css")
+			w.Header().Set("Content-Length", "5")
+			w.WriteHeader(304)
+		},
+		"chunked by itself": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Transfer-Encoding", "chunked")
+			_, _ = io.WriteString(w, "hello")
+		},
+		"trailers and a length": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Trailer", "X-Sum")
+			w.Header().Set("Content-Length", "5")
+			_, _ = io.WriteString(w, "hello")
+			w.Header().Set("X-Sum", "1")
+		},
+		"early trailers": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set(http.TrailerPrefix+"X-Sum", "1")
+			_, _ = io.WriteString(w, "hello")
+		},
 		"late trailers": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "hello")
 			w.(http.Flusher).Flush()
@@ -179,8 +214,9 @@ func TestLocal(t *testing.T) {
 			r.Header.Set("Idempotency-Key", "k")
 			r.Header.Set("User-Agent", "")
 		},
+		"empty": func(r *http.Request) { r.Method, r.Body = "POST", http.NoBody },
 		"chunked": func(r *http.Request) {
-			r.Method, r.Body, r.ContentLength = "PUT", io.NopCloser(io.LimitReader(endless{}, 20_000)), -1 // what fits a socket: a server that resets takes its answer back
+			r.Method, r.Body, r.ContentLength = "PUT", io.NopCloser(io.LimitReader(endless{}, 20_000)), -1
 			r.Header.Set("User-Agent", "me")
 		},
 		"path": func(r *http.Request) {
@@ -189,7 +225,15 @@ func TestLocal(t *testing.T) {
 		},
 	}
 	log := slog.New(slog.DiscardHandler)
-	for name, h := range handlers {
+	for name, handler := range handlers {
+		// What a server has not read of a request it may answer with a reset, which takes its answer
+		// back; TestLocalReadsLate has what is left of a request.
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if len(r.TransferEncoding) > 0 && name != "request" {
+				_, _ = io.Copy(io.Discard, r.Body)
+			}
+			handler(w, r)
+		})
 		t.Run(name, func(t *testing.T) {
 			s := httptest.NewUnstartedServer(h)
 			s.Config.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
@@ -444,6 +488,41 @@ func TestLocalMemory(t *testing.T) {
 	}
 	if total != 100*localBuffer || most > 4*localBuffer {
 		t.Errorf("of %d bytes %d are held at once", total, most)
+	}
+}
+
+// TestLocalForm: the files of a form are removed when the handler has returned.
+func TestLocalForm(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	u := NewLocal("back", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := r.ParseMultipartForm(10)
+		all, _ := os.ReadDir(dir)
+		_, _ = fmt.Fprint(w, len(all), err)
+	}), Options{})
+	var b bytes.Buffer
+	form := multipart.NewWriter(&b)
+	file, err := form.CreateFormFile("file", "name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = file.Write(make([]byte, 11<<20)) // beside what is asked for 10 MiB are in memory
+	if err := form.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r := request(t, "POST", "")
+	r.Header.Set("Content-Type", form.FormDataContentType())
+	r.Body, r.ContentLength = io.NopCloser(&b), int64(b.Len())
+	if got := hear(u, r); got.Body != "1 <nil>" {
+		t.Fatalf("the handler says %+v", got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := u.Run(ctx); err != nil { // waits for it
+		t.Fatal(err)
+	}
+	if all, err := os.ReadDir(dir); err != nil || len(all) > 0 {
+		t.Errorf("files are left: %v, %v", all, err)
 	}
 }
 
