@@ -145,7 +145,7 @@ func (b *localBody) drain() {
 	if b.over.Load() || b.x.expects && !b.x.took.Load() || b.left.Load() >= mostRest {
 		return
 	}
-	if _, err := io.CopyN(io.Discard, b, mostRest+1); err == io.EOF {
+	if _, err := io.CopyN(io.Discard, b, mostRest+1); errors.Is(err, io.EOF) {
 		b.drained.Store(true)
 	}
 }
