@@ -191,10 +191,10 @@ func (c *UpstreamConfig) Validate() error {
 	var errs []error
 	fail := func(at string, err error) { errs = append(errs, config.At(at, err)) }
 	switch {
-	case c.Static != "":
-		return errors.Join(c.checkNone(`"static"`, false), config.At("body", checkBody(c.Body)))
 	case c.Handler != nil:
 		errs = append(errs, c.checkNone("a handler in this process", true))
+	case c.Static != "":
+		return errors.Join(c.checkNone(`"static"`, false), config.At("body", checkBody(c.Body)))
 	case c.URL == "" && len(c.URLs) == 0:
 		errs = append(errs, errors.New(`has no "url", no "urls" and no "static"`))
 	case c.URL != "" && len(c.URLs) > 0:
@@ -255,6 +255,7 @@ func (c *UpstreamConfig) checkNone(kind string, service bool) error {
 		{"keep", c.Keep != 0, false},
 		{"ca", c.CA != "", false},
 		{"openapi", c.OpenAPI != "", true},
+		{"static", c.Static != "" && c.Handler != nil, false},
 	} {
 		if f.set && !(service && f.ofService) {
 			errs = append(errs, config.At(f.key, fmt.Errorf("is not for %s", kind)))

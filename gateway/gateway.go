@@ -150,11 +150,12 @@ func (u target) same(o target) bool {
 
 // Run follows the upstreams' names and asks their replicas' checks until ctx is done,
 // those of the present table. Without it a name is resolved only when a request finds no
-// replica. One Run at a time.
-func (g *Gateway) Run(ctx context.Context) error {
+// replica. It fails if a handler in this process has not returned a second after that. One Run
+// at a time.
+func (g *Gateway) Run(ctx context.Context) (err error) {
 	running := map[backend]context.CancelFunc{}
 	var all sync.WaitGroup
-	defer all.Wait()
+	var mu sync.Mutex // guards err
 	for {
 		now := g.now.Load().backends
 		for b, stop := range running {
@@ -167,12 +168,19 @@ func (g *Gateway) Run(ctx context.Context) error {
 			if running[b] == nil {
 				runs, stop := context.WithCancel(ctx)
 				running[b] = stop
-				all.Go(func() { _ = b.Run(runs) }) // it ends when it is told
+				all.Go(func() {
+					if failed := b.Run(runs); ctx.Err() != nil { // of a table before this one requests may go on
+						mu.Lock()
+						defer mu.Unlock()
+						err = errors.Join(err, failed)
+					}
+				})
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			all.Wait()
+			return err
 		case <-g.swapped:
 		}
 	}

@@ -194,8 +194,8 @@ func TestLocalSwap(t *testing.T) {
 func TestLocalConfig(t *testing.T) {
 	h := http.NotFoundHandler()
 	with := func(u UpstreamConfig) Config { return Config{Upstreams: map[string]UpstreamConfig{"s": u}} }
-	_, err := NewTable(with(UpstreamConfig{Handler: h, URL: "http://a:1", Health: &HealthConfig{Path: "/"}, Timeouts: TimeoutsConfig{Header: time.Second}}))
-	for _, want := range []string{"url: is not for a handler in this process", "health: is not for a handler in this process"} {
+	_, err := NewTable(with(UpstreamConfig{Handler: h, Static: ".", URL: "http://a:1", Health: &HealthConfig{Path: "/"}, Timeouts: TimeoutsConfig{Header: time.Second}}))
+	for _, want := range []string{"url: is not for a handler in this process", "static: is not for a handler in this process", "health: is not for a handler in this process"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error is %v, want %q", err, want)
 		}

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -206,10 +207,12 @@ func find(all []*replica, s *source, at netip.AddrPort) *replica {
 
 // Run follows the names and asks the replicas' checks until ctx is done. Without it a
 // name is resolved when a request finds no replica, and no check is made. That of NewLocal
-// waits, at most a second, for the handler to return.
+// waits, at most a second, for the handler to return, and fails if it has not.
 func (u *HTTP) Run(ctx context.Context) error {
 	if u.local != nil {
-		u.local.run(ctx)
+		if err := u.local.run(ctx); err != nil {
+			return fmt.Errorf("upstream %q: %w", u.name, err)
+		}
 		return nil
 	}
 	var all sync.WaitGroup

@@ -48,14 +48,18 @@ type local struct {
 // leave is how long handlers have to return, at the end, whose client has gone.
 const leave = time.Second
 
-// run waits until ctx is done, and then for the handlers that still run.
-func (l *local) run(ctx context.Context) {
+// run waits until ctx is done, and then for the handlers that still run. It fails if some
+// stay.
+func (l *local) run(ctx context.Context) error {
 	<-ctx.Done()
 	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()
-	for end := time.Now().Add(leave); l.running.Load() > 0 && time.Now().Before(end); {
-		<-look.C
+	for end := time.Now().Add(leave); l.running.Load() > 0; <-look.C {
+		if time.Now().After(end) {
+			return fmt.Errorf("%d requests have not ended", l.running.Load())
+		}
 	}
+	return nil
 }
 
 // roundTrip asks the handler, and returns when the header of its answer is here.
@@ -76,12 +80,14 @@ func (l *local) roundTrip(r *http.Request, x *exchange) (*http.Response, error) 
 	go l.serve(w, r)
 	select {
 	case <-w.left:
-		x.watch.follow(Send, Header, x.u.o.Header) // it may have taken nothing of the request, but not for its time
-		return w.response, w.failure
 	case <-x.ctx.Done():
+	}
+	if x.ctx.Err() != nil { // perhaps it answers only because it was told
 		w.drop()
 		return nil, context.Cause(x.ctx)
 	}
+	x.watch.follow(Send, Header, x.u.o.Header) // it may have taken nothing of the request, but not for its time
+	return w.response, w.failure
 }
 
 // asServed makes a request that a transport would send one that a server has read.
@@ -156,7 +162,11 @@ func (l *local) serve(w *answer, q *http.Request) {
 	defer l.running.Add(-1)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	defer context.AfterFunc(w.x.ctx, func() { cancel(context.Cause(w.x.ctx)) })()
+	defer context.AfterFunc(w.x.ctx, func() {
+		if !w.isWhole() {
+			cancel(context.Cause(w.x.ctx))
+		}
+	})()
 	returned := false
 	defer func() {
 		cause := recover()
@@ -204,6 +214,8 @@ type answer struct {
 	body  []byte     // written and not read; until left is closed all that was written
 	read  int        // bytes of it that were read
 	over  error      // no more will be written: io.EOF, or why
+	taken int64      // of the body that is announced
+	whole bool       // all of the answer was read, though the handler may still run
 	gone  bool       // nobody reads any more
 	room  chan struct{}
 	bytes chan struct{}
@@ -293,7 +305,7 @@ func (w *answer) Write(p []byte) (int, error) {
 func (w *answer) put(p []byte) (n int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.gone {
+	if w.gone || w.over != nil { // or the handler has leaked it, and returned
 		return 0, errDropped
 	}
 	if w.read == len(w.body) || w.read >= localBuffer { // a reader may never be quite through
@@ -370,6 +382,7 @@ func (w *answer) leave(whole bool) {
 	if !w.bodyAllowed() {
 		answer.ContentLength = 0
 	}
+	w.whole = !w.hasBody() || w.declared == 0
 	w.response = answer
 	close(w.left)
 }
@@ -446,6 +459,9 @@ func (w *answer) end(broken bool) {
 	if over == io.EOF && w.hasBody() && w.declared >= 0 && w.written != w.declared { //nolint:errorlint // it was set here
 		over = fmt.Errorf("the handler wrote %d bytes of %d: %w", w.written, w.declared, io.ErrUnexpectedEOF)
 	}
+	if over == io.EOF && w.x.ctx.Err() != nil { //nolint:errorlint // it was set here
+		over = context.Cause(w.x.ctx) // it may have returned only because it was told
+	}
 	w.leave(true)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -467,6 +483,13 @@ func (w *answer) trailers() {
 			w.response.Trailer[announce(w.response, after)] = v
 		}
 	}
+}
+
+// isWhole tells whether the client has all of the answer: it is no longer one that has gone.
+func (w *answer) isWhole() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.whole
 }
 
 // drop notes that nobody reads the answer any more.
@@ -512,6 +535,9 @@ func (w *answer) take(p []byte) (n int, err error) {
 	}
 	if err == io.EOF { //nolint:errorlint // it was set here
 		w.trailers()
+	}
+	if w.taken += int64(n); w.taken == w.declared { // its length is its end
+		w.whole, err = true, io.EOF
 	}
 	if n > 0 {
 		queue.Signal(w.room)

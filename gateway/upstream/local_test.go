@@ -59,10 +59,14 @@ func hear(u *HTTP, r *http.Request) (h heard) {
 }
 
 // same makes of an answer that came over a connection what a local one is: the connection's
-// own fields are away, and the length of a body is known as soon as the handler has returned.
-func (h heard) same(l heard) heard {
+// own fields are away, and the length of a body is known as soon as the handler has returned. sent
+// tells whether the request had a body.
+func (h heard) same(l heard, sent bool) heard {
 	for _, name := range []string{"Date", "Connection", "Trailer"} {
 		delete(h.Header, name)
+	}
+	if h.Failed != "" && l.Failed != "" && h.Status == 0 && sent { // while it was sent or behind it: that is chance
+		h.Failed = l.Failed
 	}
 	if v, ok := h.Header["Content-Length"]; ok && v == nil { // the transport's, of a HEAD's answer without one
 		delete(h.Header, "Content-Length")
@@ -237,6 +241,7 @@ func TestLocal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := httptest.NewUnstartedServer(h)
 			s.Config.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
+			s.Config.SetKeepAlivesEnabled(false) // what breaks one answer off must not be met by the next request
 			s.Start()
 			defer s.Close()
 			far := newUpstream(t, s.URL, Options{})
@@ -250,7 +255,7 @@ func TestLocal(t *testing.T) {
 					return hear(u, r)
 				}
 				local := ask(near)
-				want := ask(far).same(local)
+				want := ask(far).same(local, how == "POST" || how == "chunked")
 				delete(local.Header, "Trailer")
 				if local.Body != "" && local.Failed == "" && local.Length >= 0 && local.Length != int64(len(local.Body)) {
 					t.Errorf("%s: a body of %d bytes has the length %d", how, len(local.Body), local.Length)
@@ -396,6 +401,49 @@ func TestLocalLimits(t *testing.T) {
 	}
 }
 
+// TestLocalToldToEnd: a handler that returns because it is told that the exchange has ended has
+// not brought its answer to an end.
+func TestLocalToldToEnd(t *testing.T) {
+	for name, h := range map[string]http.HandlerFunc{
+		"header": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"body": func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, "hel")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 100 {
+				u := NewLocal("back", h, Options{Header: time.Millisecond, BodyIdle: time.Millisecond})
+				if got := hear(u, request(t, "GET", "")); got.Failed == "" {
+					t.Fatalf("it hears %+v", got)
+				}
+			}
+		})
+	}
+	t.Run("total", func(t *testing.T) {
+		u := NewLocal("back", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, "hello")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}), Options{})
+		ctx, cancel := context.WithCancelCause(t.Context())
+		a, err := u.Do(request(t, "GET", "").WithContext(ctx), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel(&Error{Stage: Total, Limit: time.Second, Err: context.DeadlineExceeded})
+		for u.local.running.Load() > 0 {
+			runtime.Gosched()
+		}
+		b, err := io.ReadAll(a.Body)
+		var e *Error
+		if !errors.As(err, &e) || e.Stage != Total {
+			t.Errorf("the body is %q, %v", b, err)
+		}
+	})
+}
+
 // TestLocalSlowClient: a client that is slow, not the upstream, has all the time.
 func TestLocalSlowClient(t *testing.T) {
 	u := NewLocal("back", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -526,6 +574,48 @@ func TestLocalForm(t *testing.T) {
 	}
 }
 
+// TestLocalGoesOn: a handler whose answer is whole may do something more, and nobody waits for
+// it or tells it to end.
+func TestLocalGoesOn(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"no body": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) },
+		"length": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "5")
+			_, _ = io.WriteString(w, "hello")
+		},
+	} {
+		goOn, ended := make(chan struct{}), make(chan error, 1)
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			answer(w, r)
+			_ = http.NewResponseController(w).Flush()
+			<-goOn
+			select {
+			case <-r.Context().Done():
+			case <-time.After(50 * time.Millisecond):
+			}
+			ended <- r.Context().Err()
+		})
+		s := httptest.NewServer(h)
+		defer s.Close()
+		for where, u := range map[string]*HTTP{"local": NewLocal("back", h, Options{}), "behind a server": newUpstream(t, s.URL, Options{})} {
+			got := make(chan heard, 1)
+			go func() { got <- hear(u, request(t, "GET", "")) }()
+			select {
+			case h := <-got:
+				if h.Failed != "" {
+					t.Errorf("%s, %s: it hears %+v", name, where, h)
+				}
+			case <-time.After(2 * time.Second):
+				t.Errorf("%s, %s: the answer does not end", name, where)
+			}
+			goOn <- struct{}{}
+			if err := receive(t, ended); err != nil {
+				t.Errorf("%s, %s: the handler is told %v", name, where, err)
+			}
+		}
+	}
+}
+
 // TestLocalMany: answers do not mix, whoever is cut off.
 func TestLocalMany(t *testing.T) {
 	u := NewLocal("back", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -559,4 +649,42 @@ func TestLocalMany(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// TestLocalStays: a handler that does not return although its client has gone is told of at the
+// end, which does not wait for it.
+func TestLocalStays(t *testing.T) {
+	leave := make(chan struct{})
+	defer close(leave)
+	u := NewLocal("back", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-leave }), Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _ = u.Do(request(t, "GET", "").WithContext(ctx), nil)
+	if err := u.Run(ctx); err == nil || !strings.Contains(err.Error(), "1 requests have not ended") {
+		t.Errorf("Run = %v", err)
+	}
+}
+
+// TestLocalLeaked: what a handler has leaked writes nothing when it has returned.
+func TestLocalLeaked(t *testing.T) {
+	var leaked http.ResponseWriter
+	u := NewLocal("back", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		leaked = w
+		_, _ = io.WriteString(w, "hello")
+	}), Options{})
+	a, err := u.Do(request(t, "GET", ""), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := u.Run(stop); err != nil { // it has returned
+		t.Fatal(err)
+	}
+	if n, err := leaked.Write([]byte("more")); n != 0 || err == nil {
+		t.Errorf("Write = %d, %v", n, err)
+	}
+	if b, err := io.ReadAll(a.Body); string(b) != "hello" || err != nil {
+		t.Errorf("the body is %q, %v", b, err)
+	}
 }
