@@ -133,6 +133,7 @@ func (rec *Recorder) serve(next http.Handler, w http.ResponseWriter, r *http.Req
 	if rec.observe != nil {
 		defer p.observe()
 	}
+	defer func() { r.MultipartForm = p.request.MultipartForm }() // whose files net/http removes
 	defer p.end()
 	next.ServeHTTP(p.writer(), p.request)
 	p.returned = true

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
@@ -427,5 +428,54 @@ func TestClaims(t *testing.T) {
 			}
 		})
 		receive(t, ask(t, srv, "GET", "/").done, "the answer")
+	}
+}
+
+// TestFormFiles: what a form has put into files is removed when its answer has left, as
+// net/http does it.
+func TestFormFiles(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	for name, end := range map[string]func(){"returns": func() {}, "panics": func() { panic("no") }} {
+		t.Run(name, func(t *testing.T) {
+			files := 0
+			s := httptest.NewServer(recorder(t, nopSink{}, RecorderOptions{}).Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if err := r.ParseMultipartForm(10); err != nil {
+					t.Error(err)
+				}
+				all, err := os.ReadDir(dir)
+				if files = len(all); err != nil {
+					t.Error(err)
+				}
+				end()
+			})))
+			var b bytes.Buffer
+			form := multipart.NewWriter(&b)
+			file, err := form.CreateFormFile("file", "name")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = file.Write(make([]byte, 11<<20)) // beside what is asked for 10 MiB stay in memory
+			if err := form.Close(); err != nil {
+				t.Fatal(err)
+			}
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL, &b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Content-Type", form.FormDataContentType())
+			resp, err := s.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			s.Close() // waits for the handler
+			if files != 1 {
+				t.Fatalf("%d files of a form: this shows nothing", files)
+			}
+			if all, err := os.ReadDir(dir); err != nil || len(all) > 0 {
+				t.Errorf("files are left: %v, %v", all, err)
+			}
+		})
 	}
 }
