@@ -597,3 +597,49 @@ func TestBadBytesOfTheOldest(t *testing.T) {
 		}
 	}
 }
+
+// TestBadBeginningWithoutIndex: a closed segment of a journal that can't be read from its
+// beginning on, and has no index, is set aside with all its bytes; what it had is missing, and
+// nothing else.
+func TestBadBeginningWithoutIndex(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, Options{SegmentBytes: 4 << 10})
+	last := uint64(0)
+	for len(l.segs) < 4 {
+		last++
+		appendAll(t, l, batch(runA, last, 1))
+	}
+	first := l.segs[1].spans[runA].First
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, _, err := segmentFiles(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, files[0].name)
+	text, err := os.ReadFile(name + extClosed)
+	if err == nil {
+		clear(text[:5])
+		err = errors.Join(os.WriteFile(name+extClosed, text, 0o600), os.Remove(name+extIndex))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		l = open(t, dir, Options{})
+		var hole *Hole
+		if _, _, err := l.Read(nil, runA, 1, 1<<20); !errors.As(err, &hole) || hole.From != 1 || hole.To != first-1 {
+			t.Errorf("Read from 1: %v, want 1 to %d missing", err, first-1)
+		}
+		if _, next, err := l.Read(nil, runA, first, 1<<20); err != nil || next != last+1 {
+			t.Errorf("Read from %d: up to %d, %v, want up to %d", first, next-1, err, last)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if kept, err := os.ReadFile(name + extBad); err != nil || !bytes.Equal(kept, text) {
+			t.Errorf("the segment's bytes are not kept: %v", err)
+		}
+	}
+}

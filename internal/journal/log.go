@@ -244,8 +244,17 @@ func (l *Log) disown(f file) error {
 
 // inherit makes durable what an earlier opening has written and perhaps not synced, since
 // whatever is appended now counts as synced only with all before it, and closes the segment.
-// What can't be synced is left to Sync, which copies it. An empty segment is removed.
+// What can't be synced is left to Sync, which copies it. An empty segment is removed, but one
+// whose beginning is bad and that has no index keeps its bytes, for people.
 func (l *Log) inherit(s *segment) error {
+	if s.Size == 0 && s.bad {
+		l.o.Logger.Error("segment can't be read, and has no index; its records are lost unless you have another copy",
+			"segment", s.Name, "kept", s.Name+extBad)
+		if err := os.Rename(s.path(l.dir), filepath.Join(l.dir, s.Name+extBad)); err != nil {
+			return fmt.Errorf("journal: set segment aside: %w", err)
+		}
+		return nil
+	}
 	if s.Size == 0 {
 		_ = os.Remove(filepath.Join(l.dir, s.Name+extIndex)) // or its file would seem to be lost
 		if err := os.Remove(s.path(l.dir)); err != nil && !errors.Is(err, os.ErrNotExist) {

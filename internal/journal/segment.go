@@ -25,6 +25,7 @@ const (
 	extOpen   = ".open"
 	extClosed = ".jsonl"
 	extIndex  = ".index"
+	extBad    = ".bad" // set aside
 )
 
 // markEvery is how many bytes lie between two marks of an index, of one run for each two
