@@ -60,8 +60,7 @@ func openLeft(c *journal.Claim, logger *slog.Logger) (*adopted, *journal.Commits
 	if _, err := journal.EndRuns(c.Dir, log); err != nil {
 		return nil, nil, fmt.Errorf("publisher: adopt: %w", err)
 	}
-	commits := journal.OpenCommits(filepath.Join(c.Dir, "cursors"))
-	commits.Resume(time.Now())
+	commits := journal.OpenCommits(filepath.Join(c.Dir, "cursors"), time.Now())
 	return &adopted{claim: c, log: log}, commits, nil
 }
 

@@ -98,8 +98,8 @@ func TestAdoptedAfterALongTime(t *testing.T) {
 			root := t.TempDir()
 			left, run := leave(t, root, 10)
 			seen := time.Now().Add(-since)
-			cursors := journal.OpenCommits(filepath.Join(left, "cursors"))
-			err := errors.Join(cursors.Commit("0123456789abc", "main", run, 5, 11, seen), cursors.Commit("123456789abcd", "late", run, 2, 11, seen.Add(-time.Hour)), cursors.Save())
+			cursors := journal.OpenCommits(filepath.Join(left, "cursors"), time.Now())
+			err := errors.Join(cursors.Commit("0123456789abc", "main", run, 5, 11, seen), cursors.Commit("123456789abcd", "late", run, 2, 11, seen.Add(-time.Hour)), cursors.Save(seen))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -140,8 +140,8 @@ func TestAdopterWaitsForAStoreThatIsAway(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(left, "last"), []byte(given), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cursors := journal.OpenCommits(filepath.Join(left, "cursors"))
-	if err := errors.Join(cursors.Commit("0123456789abc", "main", run, 5, 11, time.Now()), cursors.Save()); err != nil {
+	cursors := journal.OpenCommits(filepath.Join(left, "cursors"), time.Now())
+	if err := errors.Join(cursors.Commit("0123456789abc", "main", run, 5, 11, time.Now()), cursors.Save(time.Now())); err != nil {
 		t.Fatal(err)
 	}
 	c, err := zmq.NewContext()

@@ -129,8 +129,7 @@ func New(ctx *zmq.Context, o Options) (p *Publisher, err error) {
 	if err != nil {
 		return p, fmt.Errorf("publisher: %w", err)
 	}
-	p.commits = journal.OpenCommits(filepath.Join(claim.Dir, "cursors"))
-	p.commits.Resume(o.now())
+	p.commits = journal.OpenCommits(filepath.Join(claim.Dir, "cursors"), o.now())
 	p.writer, err = journal.NewWriter(claim.Dir, p.log, claim.Instance(), journal.WriterOptions{
 		Sync: o.Sync, SyncEvery: o.SyncEvery, Wait: o.Wait, Memory: o.Memory, Hand: p.hand, Notice: p.noticed, Logger: o.Logger,
 	})
@@ -236,7 +235,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	err = errors.Join(err, <-served)
 	stopKeeping()
 	keeper.Wait()
-	return errors.Join(err, p.commits.Save(), p.release())
+	return errors.Join(err, p.commits.Save(p.o.now()), p.release())
 }
 
 // Dropped counts the records that were dropped past the bound before every store had
@@ -295,7 +294,7 @@ func (p *Publisher) keep(ctx context.Context) {
 			p.looks.round(now)
 			p.look(now)
 			p.age(p.clock(now), now)
-			if err := p.commits.Save(); err != nil {
+			if err := p.commits.Save(now); err != nil {
 				p.o.Logger.Warn("cursors not saved", "error", err)
 			}
 			if now.After(adopt) {

@@ -199,7 +199,7 @@ func follow(t *testing.T, c *zmq.Context, o FollowerOptions) (*Follower, *ear) {
 
 func TestFetchGoesOnAndStops(t *testing.T) {
 	c, src := newContext(t), &shelf{}
-	s, _ := serve(t, c, src, ServerOptions{Instance: "a", Commits: journal.OpenCommits(t.TempDir() + "/cursors")})
+	s, _ := serve(t, c, src, ServerOptions{Instance: "a", Commits: journal.OpenCommits(t.TempDir()+"/cursors", time.Now())})
 	for range 10 {
 		src.put(5)
 	}
@@ -371,7 +371,7 @@ func TestNothingGathersForWhoIsAway(t *testing.T) {
 func TestReplayRefuses(t *testing.T) {
 	c, src := newContext(t), &shelf{}
 	src.put(1)
-	commits := journal.OpenCommits(t.TempDir() + "/cursors")
+	commits := journal.OpenCommits(t.TempDir()+"/cursors", time.Now())
 	s, _ := serve(t, c, src, ServerOptions{Instance: "a", Commits: commits})
 	if err := commits.Commit("0000000000009", "main", testRun, 1, 2, time.Now()); err != nil {
 		t.Fatal(err)

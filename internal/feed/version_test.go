@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/earshot-mq/earshot/internal/journal"
 	"github.com/earshot-mq/earshot/internal/testenv"
@@ -69,7 +70,7 @@ func TestVersion1Served(t *testing.T) {
 		src.put(1)
 	}
 	c := newContext(t)
-	commits := journal.OpenCommits(filepath.Join(t.TempDir(), "cursors"))
+	commits := journal.OpenCommits(filepath.Join(t.TempDir(), "cursors"), time.Now())
 	s, _ := serve(t, c, src, ServerOptions{Instance: "98zp6wcjg4n98", Commits: commits})
 	_, _, replay := s.Endpoints()
 	d, err := c.Dealer(zmq.Options{})

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 // TestClockSetBetweenRuns: a clock that is years ahead or behind at the next start forgets no
@@ -17,7 +19,7 @@ func TestClockSetBetweenRuns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "cursors")
-			c := OpenCommits(path)
+			c := OpenCommits(path, began)
 			commit := func(id string, now time.Time) {
 				t.Helper()
 				if err := c.Commit(id, id, runA, 5, 9, now); err != nil {
@@ -26,11 +28,10 @@ func TestClockSetBetweenRuns(t *testing.T) {
 			}
 			commit("away", began.Add(-2*day))
 			commit("live", began)
-			if err := c.Save(); err != nil {
+			if err := c.Save(began); err != nil {
 				t.Fatal(err)
 			}
-			c = OpenCommits(path)
-			c.Resume(start)
+			c = OpenCommits(path, start)
 			commit("live", start)
 			if gone := c.Expire(start.Add(time.Second)); len(gone) > 0 {
 				t.Fatalf("forgotten at the start: %v", gone)
@@ -42,4 +43,46 @@ func TestClockSetBetweenRuns(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestClockSetWhileRunning: a clock that is set while a process has the journal, and is still
+// wrong at the next start, makes no store older or younger than it is.
+func TestClockSetWhileRunning(t *testing.T) {
+	testenv.ClockSteps(t, func(t *testing.T, by time.Duration) {
+		const day = 24 * time.Hour
+		var clock testenv.Clock
+		path := filepath.Join(t.TempDir(), "cursors")
+		c := OpenCommits(path, clock.Now())
+		commit := func(id string) {
+			t.Helper()
+			if err := c.Commit(id, id, runA, 5, 9, clock.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		commit("away")
+		clock.Pass(2 * day)
+		commit("live")
+		clock.Set(by)
+		commit("live")
+		for range 2 {
+			if err := c.Save(clock.Now()); err != nil {
+				t.Fatal(err)
+			}
+			clock.Pass(day) // nobody has the journal
+			c = OpenCommits(path, clock.Now())
+			if gone := c.Expire(clock.Now()); len(gone) > 0 {
+				t.Fatalf("forgotten at the start: %v", gone)
+			}
+			clock.Pass(2 * day)
+			commit("live")
+			if gone := c.Expire(clock.Now()); len(gone) > 0 {
+				t.Fatalf("forgotten within a week: %v", gone)
+			}
+		}
+		clock.Pass(day + time.Minute)
+		commit("live")
+		if gone := c.Expire(clock.Now()); len(gone) != 1 || gone[0] != "away" {
+			t.Errorf("after a week of its own: forgotten %v, want away", gone)
+		}
+	})
 }

@@ -29,12 +29,21 @@ var ErrStore = errors.New("store refused")
 // Store is how far one subscriber's store has committed. It guides retention and never
 // correctness.
 type Store struct {
-	ID    string        `json:"store"`
-	Name  string        `json:"name"`
-	Seen  time.Time     `json:"seen"` // last commit
-	Runs  []StoreRun    `json:"runs"`
-	Heard time.Time     `json:"-"` // last message
-	away  time.Duration // what the clock says of the time before this opening and does not count
+	ID    string     `json:"store"`
+	Name  string     `json:"name"`
+	Seen  time.Time  `json:"seen"` // last commit
+	Runs  []StoreRun `json:"runs"`
+	Heard time.Time  `json:"-"` // last message
+	since time.Time  // idle counts from here
+}
+
+// saved is a Store in the file.
+type saved struct {
+	Store
+
+	// Idle is how many seconds a process had the journal since the last commit, when this was
+	// saved: what counts for StoreExpiry, whatever the clock has said. Nil: not known.
+	Idle *float64 `json:"idle"`
 }
 
 // StoreRun is the number up to which, exclusively, a store has a run.
@@ -56,18 +65,32 @@ type Commits struct {
 }
 
 // OpenCommits reads the file at path; one that is missing, or can't be read, means that
-// nobody has committed, which keeps more than is needed and loses nothing.
-func OpenCommits(path string) *Commits {
+// nobody has committed, which keeps more than is needed and loses nothing. While this journal
+// had no process nobody could commit, and that counts for nobody's expiry. A file of an earlier
+// version says only when each store has committed; there the last commit of any is its end.
+func OpenCommits(path string, now time.Time) *Commits {
 	c := &Commits{path: path, stores: map[string]*Store{}, greeted: map[string]Store{}, next: map[string]map[record.Run]uint64{}}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return c
 	}
-	var file struct{ Cursors []*Store }
+	var file struct{ Cursors []*saved }
 	if json.Unmarshal(text, &file) != nil {
 		return c
 	}
+	file.Cursors = slices.DeleteFunc(file.Cursors, func(s *saved) bool { return s == nil })
+	var last time.Time
 	for _, s := range file.Cursors {
+		if s.Seen.After(last) {
+			last = s.Seen
+		}
+	}
+	for _, saved := range file.Cursors {
+		s, idle := &saved.Store, last.Sub(saved.Seen)
+		if saved.Idle != nil {
+			idle = time.Duration(*saved.Idle * float64(time.Second))
+		}
+		s.since = now.Add(-idle)
 		next := map[record.Run]uint64{}
 		for _, r := range s.Runs {
 			if e, err := record.ParseEpoch(r.Epoch); err == nil {
@@ -151,7 +174,7 @@ func (c *Commits) Commit(id, name string, run record.Run, next, end uint64, now 
 		c.stores[id], c.next[id] = s, map[record.Run]uint64{}
 		delete(c.greeted, id)
 	}
-	s.Seen, s.Heard, s.away = now, now, 0
+	s.Seen, s.Heard, s.since = now, now, now
 	c.next[id][run] = min(next, end)
 	c.dirty = true
 	return nil
@@ -172,28 +195,12 @@ func (c *Commits) Forget(idOrName string) bool {
 	return false
 }
 
-// Resume begins to count the age of all stores anew from the last commit of any: while this
-// journal had no process nobody could commit, and the clock may have been set meanwhile.
-func (c *Commits) Resume(now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var last time.Time
-	for _, s := range c.stores {
-		if s.Seen.After(last) {
-			last = s.Seen
-		}
-	}
-	for _, s := range c.stores {
-		s.away = now.Sub(last)
-	}
-}
-
 // Expire forgets the stores that committed nothing for StoreExpiry.
 func (c *Commits) Expire(now time.Time) (forgotten []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, s := range c.stores {
-		if now.Sub(s.Seen)-s.away > StoreExpiry {
+		if now.Sub(s.since) > StoreExpiry {
 			delete(c.stores, id)
 			delete(c.next, id)
 			c.dirty = true
@@ -245,7 +252,7 @@ func (c *Commits) List() []Store {
 func (c *Commits) listLocked() []Store {
 	all := make([]Store, 0, len(c.stores))
 	for id, s := range c.stores {
-		x := Store{ID: s.ID, Name: s.Name, Seen: s.Seen, Heard: s.Heard, Runs: []StoreRun{}}
+		x := Store{ID: s.ID, Name: s.Name, Seen: s.Seen, Heard: s.Heard, Runs: []StoreRun{}, since: s.since}
 		for run, next := range c.next[id] {
 			x.Runs = append(x.Runs, StoreRun{run.Stream, run.Epoch.String(), next})
 		}
@@ -276,14 +283,19 @@ func (c *Commits) Merge(from *Commits) {
 	}
 }
 
-// Save writes the file if anything changed.
-func (c *Commits) Save() error {
+// Save writes the file if anything has changed.
+func (c *Commits) Save(now time.Time) error {
 	c.mu.Lock()
 	if !c.dirty {
 		c.mu.Unlock()
 		return nil
 	}
-	text, err := json.Marshal(map[string]any{"v": Version, "cursors": c.listLocked()})
+	all := []saved{}
+	for _, s := range c.listLocked() {
+		idle := now.Sub(s.since).Seconds()
+		all = append(all, saved{s, &idle})
+	}
+	text, err := json.Marshal(map[string]any{"v": Version, "cursors": all})
 	c.dirty = false
 	c.mu.Unlock()
 	if err == nil {

@@ -80,13 +80,13 @@ func TestVersion1Cursors(t *testing.T) {
 		{ID: "3q1a4nk9cpaj8", Name: "main", Seen: at, Runs: []StoreRun{b, a}},
 	}
 	for _, next := range []uint64{9, 11, 15} {
-		c := OpenCommits(path)
+		c := OpenCommits(path, time.Now())
 		if next > 9 {
 			want[1].Runs[1].Next = next
 		}
 		got := c.List()
 		for i := range got {
-			got[i].Heard = time.Time{}
+			got[i].Heard, got[i].since = time.Time{}, time.Time{}
 		}
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%v, want %v", got, want)
@@ -99,7 +99,7 @@ func TestVersion1Cursors(t *testing.T) {
 		if err := c.Commit("3q1a4nk9cpaj8", "main", runA, map[uint64]uint64{9: 11, 11: 99, 15: 15}[next], 15, at); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Save(); err != nil {
+		if err := c.Save(time.Now()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -581,7 +581,7 @@ func TestClaims(t *testing.T) {
 func TestCommits(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cursors")
 	now := time.Now()
-	c := OpenCommits(path)
+	c := OpenCommits(path, time.Now())
 	if _, ok := c.Committed(runA); ok {
 		t.Error("without a store something is committed")
 	}
@@ -608,10 +608,10 @@ func TestCommits(t *testing.T) {
 	if n, ok := c.Committed(runB); n != 0 || !ok {
 		t.Errorf("a run that nobody committed: %d %v", n, ok)
 	}
-	if err := c.Save(); err != nil {
+	if err := c.Save(time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	c = OpenCommits(path)
+	c = OpenCommits(path, time.Now())
 	if n, _ := c.Committed(runA); n != 20 {
 		t.Errorf("after reopening: %d, want 20", n)
 	}
