@@ -1,17 +1,12 @@
 package chaos_test
 
 import (
-	"encoding/json"
-	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/earshot-mq/earshot/internal/admin"
 	"github.com/earshot-mq/earshot/internal/drill"
-	"github.com/earshot-mq/earshot/internal/journal"
-	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 // TestRollingRestart restarts a service, the gateway and a subscriber under load, one after
@@ -62,7 +57,6 @@ func TestRollingRestart(t *testing.T) {
 func TestStoppedSubscriber(t *testing.T) {
 	w := newWorld(t, drill.WorldOptions{Journal: "4GiB"}) // on a fast machine much is said in ten seconds
 	stopped, other := w.Subscribers[0], w.Subscribers[1]
-	known(t, w)
 	number := func(s *drill.Subscriber, metric string) float64 {
 		t.Helper()
 		v, err := s.Metric(metric)
@@ -102,25 +96,5 @@ func TestStoppedSubscriber(t *testing.T) {
 	t.Logf("repairs: %v of the stopped one, %v of the other", number(stopped, repairs), number(other, repairs))
 	if lost := verdict(t, w); lost > 0 {
 		t.Errorf("%d declared lost", lost)
-	}
-}
-
-// known waits until each publisher keeps records for both stores: for one that has committed
-// nothing yet it keeps none.
-func known(t *testing.T, w *drill.World) {
-	t.Helper()
-	for _, p := range w.Publishers() {
-		testenv.Wait(t, "commits of both stores at "+p.Name, testenv.Patience, func() bool {
-			resp, err := (&admin.Client{Addr: p.Admin}).Do(t.Context(), http.MethodGet, "/v1/cursors")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			var stores []journal.Store
-			if err := json.NewDecoder(resp.Body).Decode(&stores); err != nil {
-				t.Fatal(err)
-			}
-			return len(stores) == len(w.Subscribers)
-		})
 	}
 }
