@@ -47,6 +47,32 @@ func ExampleNew() {
 	// Output: /shop was asked for /products/7 <nil>
 }
 
+// A service in the gateway's own process: it is asked without a connection.
+func ExampleUpstreamConfig() {
+	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, "asked from %s for %s", r.RemoteAddr, r.Header.Get("X-Forwarded-For"))
+	})
+	table, err := gateway.NewTable(gateway.Config{
+		Upstreams: map[string]gateway.UpstreamConfig{"shop": {Handler: service}},
+		Routes:    []gateway.RouteConfig{{Path: "/*", Upstream: "shop"}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	gw, err := gateway.New(gateway.Options{Table: table})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer gw.Close()
+
+	w := httptest.NewRecorder()
+	gw.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/products/7", nil))
+	fmt.Println(w.Body)
+	// Output: asked from 127.0.0.1:0 for 192.0.2.1
+}
+
 // Why a request goes where it goes.
 func ExampleTable_Explain() {
 	table, err := gateway.ReadTable("testdata/gateway.yaml")
