@@ -153,6 +153,15 @@ func TestStoreLosesASegment(t *testing.T) {
 	}
 }
 
+// ticks asks whether the state has these words after a tick.
+func ticks(t *testing.T, s *Subscriber, now time.Time, when, words string, want bool) {
+	t.Helper()
+	s.tick(now)
+	if state, err := s.State(); err != nil || strings.Contains(state, words) != want {
+		t.Errorf("%s: State = %q, %v", when, state, err)
+	}
+}
+
 // TestStranded: records that were heard of, and whose only source is away for a minute, are
 // stranded until somebody offers them again.
 func TestStranded(t *testing.T) {
@@ -163,10 +172,7 @@ func TestStranded(t *testing.T) {
 	const words = "6 records were heard of and nobody offers them: start their publisher, or adopt its journal"
 	says := func(when string, want bool) {
 		t.Helper()
-		s.tick(now)
-		if state, err := s.State(); err != nil || strings.Contains(state, words) != want {
-			t.Errorf("%s: State = %q, %v", when, state, err)
-		}
+		ticks(t, s, now, when, words, want)
 		if n := s.Stats.Stranded.Load(); (n == 6) != want {
 			t.Errorf("%s: %d records are stranded", when, n)
 		}
@@ -192,23 +198,16 @@ func TestBehind(t *testing.T) {
 	s.hear(feed.Event{Kind: feed.EventWelcome, From: f, Offers: offer(1, 9)}, now)
 	s.hear(feed.Event{Kind: feed.EventData, From: f, Entries: entry(1, 3)}, now)
 	const words = "the store lacks 6 records that were heard of, of 1 runs; it fetches them: "
-	says := func(when string, want bool) {
-		t.Helper()
-		s.tick(now)
-		if state, err := s.State(); err != nil || strings.Contains(state, words) != want {
-			t.Errorf("%s: State = %q, %v", when, state, err)
-		}
-	}
-	says("at once", false)
+	ticks(t, s, now, "at once", words, false)
 	now = now.Add(behindAfter)
-	says("after ten seconds", false)
+	ticks(t, s, now, "after ten seconds", words, false)
 	now = now.Add(time.Second)
-	says("after more", true)
+	ticks(t, s, now, "after more", words, true)
 	if lags, all := s.Lags(); len(lags) != 1 || lags[0].Run != testRun || all.Records != 6 || all.For != behindAfter+time.Second {
 		t.Errorf("Lags = %+v, %+v", lags, all)
 	}
 	s.hear(feed.Event{Kind: feed.EventData, From: f, Entries: entry(4, 9)}, now)
-	says("when all is there", false)
+	ticks(t, s, now, "when all is there", words, false)
 	if state, _ := s.State(); strings.Contains(state, "lacks") {
 		t.Errorf("State = %q when all is there", state)
 	}

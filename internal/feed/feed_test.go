@@ -367,6 +367,20 @@ func TestNothingGathersForWhoIsAway(t *testing.T) {
 	}
 }
 
+// dealer is a socket of somebody who asks a replay himself.
+func dealer(t *testing.T, c *zmq.Context, replay string) *zmq.Socket {
+	t.Helper()
+	d, err := c.Dealer(zmq.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	if err := d.Connect(replay); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
 // TestReplayRefuses speaks the protocol wrongly, as a client of another version may.
 func TestReplayRefuses(t *testing.T) {
 	c, src := newContext(t), &shelf{}
@@ -384,17 +398,14 @@ func TestReplayRefuses(t *testing.T) {
 		"a name that is in": {verbHello, `{"v":1,"store":"0000000000001","name":"main"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, err := c.Dealer(zmq.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer d.Close()
-			if err := d.Connect(replay); err != nil {
-				t.Fatal(err)
-			}
+			d := dealer(t, c, replay)
 			testenv.Wait(t, "connection", testenv.Patience, func() bool { return d.Send([]byte(say[0]), []byte(say[1])) == nil })
 			var m [][]byte
-			testenv.Wait(t, "answer", testenv.Patience, func() bool { m, err = d.Recv(); return err == nil })
+			testenv.Wait(t, "answer", testenv.Patience, func() (ok bool) {
+				got, err := d.Recv()
+				m = got
+				return err == nil
+			})
 			var r refuse
 			if string(m[0]) != verbRefuse || json.Unmarshal(m[1], &r) != nil || r.Reason == "" {
 				t.Errorf("answer %q", m)

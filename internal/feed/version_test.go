@@ -73,14 +73,7 @@ func TestVersion1Served(t *testing.T) {
 	commits := journal.OpenCommits(filepath.Join(t.TempDir(), "cursors"), time.Now())
 	s, _ := serve(t, c, src, ServerOptions{Instance: "98zp6wcjg4n98", Commits: commits})
 	_, _, replay := s.Endpoints()
-	d, err := c.Dealer(zmq.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
-	if err := d.Connect(replay); err != nil {
-		t.Fatal(err)
-	}
+	d := dealer(t, c, replay)
 	say := func(verb string) {
 		t.Helper()
 		testenv.Wait(t, "connection", testenv.Patience, func() bool { return d.Send(wire1(t, verb)...) == nil })
