@@ -549,11 +549,11 @@ func TestTrackerLeavesAFeedThatIsTooFast(t *testing.T) {
 	b.head(p, 1, 1000)
 	b.want("all is there, and only FETCH tells of more", p.heard(), "[]")
 	b.data(p, 1001, 1100)
-	for range slowFor/time.Second - 1 { // one has passed
+	for range slowFor/time.Second - 1 {
 		b.second()
 		b.want("for half a minute", p.heard(), "[]")
 	}
-	for range slowFor/4/time.Second + 1 { // the jitter, whose last second is a part of one
+	for range slowFor/4/time.Second + 2 { // the last second of these, and the jitter, which ends within one
 		b.second()
 	}
 	b.want("caught up", p.heard(), "[live true]")
