@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -446,22 +447,24 @@ func TestLocalToldToEnd(t *testing.T) {
 
 // TestLocalSlowClient: a client that is slow, not the upstream, has all the time.
 func TestLocalSlowClient(t *testing.T) {
-	u := NewLocal("back", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b, err := io.ReadAll(r.Body)
-		_, _ = fmt.Fprint(w, string(b), err)
-	}), Options{Header: 20 * time.Millisecond, BodyIdle: 20 * time.Millisecond})
-	r := request(t, "POST", "")
-	r.Body, r.ContentLength = io.NopCloser(&slow{left: 3}), -1
-	if got := hear(u, r); got.Body != "xxx<nil>" {
-		t.Errorf("it hears %+v", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		u := NewLocal("back", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			b, err := io.ReadAll(r.Body)
+			_, _ = fmt.Fprint(w, string(b), err)
+		}), Options{Header: time.Second, BodyIdle: time.Second})
+		r := request(t, "POST", "")
+		r.Body, r.ContentLength = io.NopCloser(&slow{left: 3}), -1
+		if got := hear(u, r); got.Body != "xxx<nil>" {
+			t.Errorf("it hears %+v", got)
+		}
+	})
 }
 
-// slow gives a byte each 50 ms: a client's own pace is what is tested.
+// slow gives a byte each two seconds, by the clock of synctest.
 type slow struct{ left int }
 
 func (s *slow) Read(p []byte) (int, error) {
-	time.Sleep(50 * time.Millisecond)
+	<-time.After(2 * time.Second)
 	if s.left--; s.left < 0 {
 		return 0, io.EOF
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/earshot-mq/earshot/gateway/strict"
+	"github.com/earshot-mq/earshot/internal/queue"
 )
 
 // server hands each of its connections to a script.
@@ -293,18 +294,22 @@ func TestInformError(t *testing.T) {
 // TestCancel: the caller's reason is not taken for the upstream's.
 func TestCancel(t *testing.T) {
 	var got atomic.Int32
+	came := make(chan struct{}, 1)
 	u := newUpstream(t, server(t, func(_ int, _ net.Conn, r *bufio.Reader) {
 		_, _ = http.ReadRequest(r)
 		got.Add(1)
+		queue.Signal(came)
 		_, _ = r.ReadByte()
 	}), Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	r := request(t, "GET", "").WithContext(ctx)
 	go func() {
-		for end := time.Now().Add(5 * time.Second); got.Load() == 0 && time.Now().Before(end); {
-			time.Sleep(time.Millisecond) // until the upstream has the request
+		defer cancel()
+		select {
+		case <-came:
+		case <-time.After(5 * time.Second):
+			t.Error("the request has not come")
 		}
-		cancel()
 	}()
 	_, err := u.Do(r, nil)
 	var e *Error
