@@ -98,8 +98,10 @@ func (t *Table) addUpstream(name string, c UpstreamConfig) error {
 		}
 		u.options.RootCAs = string(b)
 	}
-	if _, err := upstream.NewHTTP(name, u.origins, u.options); err != nil {
-		return config.At(at+".ca", err) // all else is valid
+	if c.Handler == nil {
+		if _, err := upstream.NewHTTP(name, u.origins, u.options); err != nil {
+			return config.At(at+".ca", err) // all else is valid
+		}
 	}
 	t.upstreams[name] = u
 	return nil

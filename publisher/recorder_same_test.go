@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
@@ -19,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/earshot-mq/earshot/internal/testenv"
 	"github.com/earshot-mq/earshot/publisher/record"
 )
 
@@ -449,21 +449,12 @@ func TestFormFiles(t *testing.T) {
 				}
 				end()
 			})))
-			var b bytes.Buffer
-			form := multipart.NewWriter(&b)
-			file, err := form.CreateFormFile("file", "name")
+			body, contentType := testenv.Form(t)
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL, body)
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, _ = file.Write(make([]byte, 11<<20)) // beside what is asked for 10 MiB stay in memory
-			if err := form.Close(); err != nil {
-				t.Fatal(err)
-			}
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL, &b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.Header.Set("Content-Type", form.FormDataContentType())
+			r.Header.Set("Content-Type", contentType)
 			resp, err := s.Client().Do(r)
 			if err != nil {
 				t.Fatal(err)

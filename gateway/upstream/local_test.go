@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,6 +17,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/earshot-mq/earshot/internal/testenv"
 )
 
 // heard is what a client gets of an exchange.
@@ -551,19 +552,10 @@ func TestLocalForm(t *testing.T) {
 		all, _ := os.ReadDir(dir)
 		_, _ = fmt.Fprint(w, len(all), err)
 	}), Options{})
-	var b bytes.Buffer
-	form := multipart.NewWriter(&b)
-	file, err := form.CreateFormFile("file", "name")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _ = file.Write(make([]byte, 11<<20)) // beside what is asked for 10 MiB are in memory
-	if err := form.Close(); err != nil {
-		t.Fatal(err)
-	}
+	body, contentType := testenv.Form(t)
 	r := request(t, "POST", "")
-	r.Header.Set("Content-Type", form.FormDataContentType())
-	r.Body, r.ContentLength = io.NopCloser(&b), int64(b.Len())
+	r.Header.Set("Content-Type", contentType)
+	r.Body, r.ContentLength = io.NopCloser(body), int64(body.Len())
 	if got := hear(u, r); got.Body != "1 <nil>" {
 		t.Fatalf("the handler says %+v", got)
 	}
